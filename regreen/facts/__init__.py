@@ -1,0 +1,1 @@
+"""Read-only collectors: source trees and test runs. Facts are read once and judged often."""

@@ -1,0 +1,293 @@
+"""What every file says of itself: imports, top-level names, classes. The ground of the symbol index."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from regreen.facts.source.visitor import Context, FunctionNode, Scope
+
+# Kinds of a definition (`Structure.defs`, `ClassFacts.members`); DECORATED and CONDITIONAL are added as bits.
+VARIABLE: Final = 1
+IMPORTED: Final = 2
+CLASS: Final = 3
+FUNCTION: Final = 4
+COROUTINE: Final = 5
+ASYNC_GENERATOR: Final = 6
+KIND: Final = 15
+DECORATED: Final = 16
+CONDITIONAL: Final = 32
+
+_IGNORE: Final = re.compile(rb"#\s*regreen:\s*ignore\[([\w.,\s*-]+)\][ \t]*:?[ \t]*([^\r\n]*)")
+
+
+class ImportFacts(NamedTuple):
+    """One import statement. `level` is -1 for `import a.b`, else the number of leading dots.
+
+    `names` holds (name, alias or ""); `flags` are those of `visitor`; `scope` is the qualified name around it.
+    """
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    level: int
+    module: str
+    names: tuple[tuple[str, str], ...]
+    flags: int
+    scope: str
+
+
+class ClassFacts(NamedTuple):
+    """One class. `bases` are dotted names (subscripts dropped, `?` for what is not a name)."""
+
+    qualname: str
+    line: int
+    column: int
+    bases: tuple[str, ...]
+    keywords: tuple[str, ...]
+    decorators: tuple[str, ...]
+    members: dict[str, int]
+    flags: int
+
+
+class Structure:
+    """Filled by the visitor; `pack` makes it plain for `marshal`."""
+
+    __slots__ = (
+        "_classes", "aliases", "all_names", "classes", "defs", "dynamic", "functions", "futures", "imports",
+        "main_guard", "spans", "suppressions", "suspicious", "tests",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.imports: list[tuple[Any, ...]] = []
+        self.defs: dict[str, int] = {}
+        self.classes: list[tuple[Any, ...]] = []
+        self.all_names: list[str] | None = None
+        self.dynamic = False  # __getattr__, globals(), exec: any name may exist
+        self.aliases: dict[str, str] = {}  # top-level `name = dotted.name`
+        self.suppressions: list[tuple[int, str, str]] = []
+        self.suspicious = False  # worth a compile(): a statement may stand where the compiler refuses it
+        self.tests = 0
+        self.functions: list[tuple[str, int, int]] = []  # coroutines: (qualname, kind, line)
+        self.futures = 0
+        self.main_guard = False
+        self.spans: list[tuple[int, int, bool]] = []  # line ranges of functions, only kept if `await` occurs
+        self._classes: dict[int, dict[str, int]] = {}
+
+    def imported(self, node: ast.Import | ast.ImportFrom, scope: Scope, flags: int) -> None:
+        """Record an import statement and the names it binds."""
+        names = tuple((alias.name, alias.asname or "") for alias in node.names)
+        if isinstance(node, ast.Import):
+            level, module = -1, ""
+            for alias in node.names:
+                if alias.asname:
+                    scope.bindings[alias.asname] = alias.name
+                else:
+                    root = alias.name.partition(".")[0]
+                    scope.bindings[root] = root
+        else:
+            level, module = node.level, node.module or ""
+            prefix = "." * level + module
+            joint = "" if prefix.endswith(".") else "."
+            for alias in node.names:
+                scope.bindings[alias.asname or alias.name] = f"{prefix}{joint}{alias.name}"
+            if module == "__future__":
+                self.futures += 1
+            if names[0][0] == "*" and scope.kind != "module":
+                self.suspicious = True
+        if scope.kind == "module":
+            for name, alias_name in names:
+                self.defs.setdefault(alias_name or (name.partition(".")[0] if level < 0 else name), IMPORTED)
+        self.imports.append(
+            (
+                node.lineno, node.col_offset, node.end_lineno, node.end_col_offset, level, module, names, flags,
+                scope.qualname,
+            )
+        )  # fmt: skip
+
+    def bound(self, node: ast.stmt, scope: Scope, flags: int) -> None:
+        """Record the names that a statement of a module's or class's body binds."""
+        table = self.defs if scope.kind == "module" else self._classes.setdefault(id(scope.node), {})
+        kind = VARIABLE | (CONDITIONAL if flags else 0)
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                self._target(target, table, kind)
+            if scope.kind == "module" and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+                self._assigned(node.targets[0].id, node.value)
+        elif isinstance(node, ast.AnnAssign):
+            if node.value is not None or scope.kind == "class":
+                self._target(node.target, table, kind)
+            elif isinstance(node.target, ast.Name):
+                table.setdefault(node.target.id, kind)
+            if scope.kind == "module" and isinstance(node.target, ast.Name) and node.value is not None:
+                self._assigned(node.target.id, node.value)
+        elif isinstance(node, ast.AugAssign):
+            if isinstance(node.target, ast.Name) and node.target.id == "__all__":
+                self._all(node.value, extend=True)
+        elif isinstance(node, ast.For | ast.AsyncFor):
+            self._target(node.target, table, kind)
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            for item in node.items:
+                if item.optional_vars is not None:
+                    self._target(item.optional_vars, table, kind)
+
+    def _assigned(self, name: str, value: ast.expr) -> None:
+        if name == "__all__":
+            self._all(value, extend=False)
+        elif name == "__getattr__":
+            self.dynamic = True
+        elif isinstance(value, ast.Name | ast.Attribute):
+            text = _dotted(value)
+            if text:
+                self.aliases[name] = text
+
+    def _all(self, value: ast.expr, extend: bool) -> None:
+        names: list[str] = []
+        parts = [value]
+        while parts:
+            part = parts.pop()
+            if isinstance(part, ast.List | ast.Tuple):
+                names += [e.value for e in part.elts if isinstance(e, ast.Constant) and isinstance(e.value, str)]
+            elif isinstance(part, ast.BinOp):
+                parts += (part.left, part.right)
+        self.all_names = [*(self.all_names or []), *names] if extend else names
+
+    def _target(self, target: ast.expr, table: dict[str, int], kind: int) -> None:
+        if isinstance(target, ast.Name):
+            table.setdefault(target.id, kind)
+        elif isinstance(target, ast.Tuple | ast.List):
+            for element in target.elts:
+                self._target(element, table, kind)
+        elif isinstance(target, ast.Starred):
+            self._target(target.value, table, kind)
+        elif (
+            table is self.defs
+            and isinstance(target, ast.Subscript)
+            and _dotted(target.value) in ("sys.modules", "modules")
+        ):
+            self.dynamic = True  # the module replaces itself
+
+    def declared_global(self, node: ast.Global) -> None:
+        """A function may bind these names at the top level."""
+        self.suspicious = True
+        for name in node.names:
+            self.defs.setdefault(name, VARIABLE | CONDITIONAL)
+
+    def function(self, node: FunctionNode, scope: Scope, flags: int, context: Context) -> None:
+        """Record a function or method."""
+        is_async = isinstance(node, ast.AsyncFunctionDef)
+        kind = FUNCTION
+        if is_async:
+            lines = context.lines[node.lineno : node.end_lineno]
+            kind = ASYNC_GENERATOR if any(b"yield" in line for line in lines) else COROUTINE
+            if kind == ASYNC_GENERATOR:
+                self.suspicious = True  # `return value` in an async generator is the compiler's to refuse
+        if context.awaits:
+            self.spans.append((node.lineno, node.end_lineno or node.lineno, is_async))
+        if scope.kind == "function":
+            return
+        bits = kind | (DECORATED if node.decorator_list else 0) | (CONDITIONAL if flags else 0)
+        if scope.kind == "module":
+            known = self.defs.get(node.name)
+            self.defs[node.name] = bits if known is None else bits | CONDITIONAL
+            if node.name == "__getattr__":
+                self.dynamic = True
+        else:
+            self._classes.setdefault(id(scope.node), {})[node.name] = bits
+        if is_async:
+            self.functions.append((f"{scope.qualname}.{node.name}" if scope.qualname else node.name, bits, node.lineno))
+        if node.name.startswith("test"):
+            self.tests += 1
+        arguments = node.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        if len(every) > 1 and len({a.arg for a in every}) < len(every):
+            self.suspicious = True
+
+    def klass(self, node: ast.ClassDef, scope: Scope, flags: int) -> None:
+        """Record a class; its members are filled in while its body is walked."""
+        members = self._classes.setdefault(id(node), {})
+        if scope.kind == "module":
+            known = self.defs.get(node.name)
+            self.defs[node.name] = (
+                CLASS | (DECORATED if node.decorator_list else 0) | (CONDITIONAL if flags or known else 0)
+            )
+        elif scope.kind == "class":
+            self._classes.setdefault(id(scope.node), {})[node.name] = CLASS
+        self.classes.append(
+            (
+                f"{scope.qualname}.{node.name}" if scope.qualname else node.name,
+                node.lineno,
+                node.col_offset,
+                tuple(_base(base) for base in node.bases),
+                tuple(f"{k.arg}={_dotted(k.value)}" for k in node.keywords if k.arg),
+                tuple(_dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list),
+                members,
+                flags | (1 << 20 if scope.kind == "function" else 0),
+            )
+        )
+
+    def finish(self, source: bytes, tree: ast.Module) -> None:
+        """What needs the whole file: suppressions, dynamic names, statements the compiler may refuse."""
+        if b"globals()" in source or b"exec(" in source or b"sys.modules[__name__]" in source:
+            self.dynamic = True
+        if b"regreen:" in source:
+            for match in _IGNORE.finditer(source):
+                line = source.count(b"\n", 0, match.start()) + 1
+                reason = match[2].decode("utf-8", "replace").strip()
+                self.suppressions.append((line, match[1].decode("ascii", "replace"), reason))
+        if self.futures and not self.suspicious:
+            first = 0
+            for node in tree.body:
+                if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                    first += 1
+                elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+                    break
+            self.suspicious = first < self.futures
+        if not self.suspicious and b"await" in source:
+            self.suspicious = self._stray(source, rb"\bawait\b", asynchronous=True)
+        if not self.suspicious and b"yield" in source:
+            self.suspicious = b"await" in source and self._stray(source, rb"\byield\b", asynchronous=False)
+
+    def _stray(self, source: bytes, pattern: bytes, asynchronous: bool) -> bool:
+        for match in re.finditer(pattern, source):
+            line = source.count(b"\n", 0, match.start()) + 1
+            inner = None
+            for (
+                start,
+                end,
+                is_async,
+            ) in self.spans:  # outer before inner, so the last that fits is the innermost
+                if start > line:
+                    break
+                if line <= end:
+                    inner = is_async
+            if inner is None or (asynchronous and not inner):
+                return True
+        return False
+
+    def pack(self) -> tuple[Any, ...]:
+        """Plain values; `unpack` of `FileFacts` is the other half."""
+        return (
+            self.imports, self.defs, self.classes, self.all_names, self.dynamic, self.aliases, self.suppressions,
+            self.tests, self.functions,
+        )  # fmt: skip
+
+
+def _dotted(node: ast.AST) -> str:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    parts.append(node.id)
+    return ".".join(reversed(parts))
+
+
+def _base(node: ast.expr) -> str:
+    if isinstance(node, ast.Subscript):
+        node = node.value
+    return _dotted(node) or "?"

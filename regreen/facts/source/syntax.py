@@ -1,0 +1,104 @@
+"""Parse one file, and say precisely why when that fails."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import warnings
+from typing import Final, NamedTuple
+
+from regreen.facts.source.text import UndecodableError, utf8
+
+GRAMMAR: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+#: Messages of CPython's parser that only Python 2 sources provoke, and what they stand for.
+_PYTHON_2: Final = re.compile(
+    r"Missing parentheses in call to '(?:print|exec)'|multiple exception types must be parenthesized"
+    r"|leading zeros in decimal integer literals|Did you mean print\("
+)
+_PYTHON_2_TEXT: Final = re.compile(
+    rb"^[ \t]*(?:print[ \t]+[\"'\w]|print$|raise[ \t]+\w+,|except[ \t]+[\w.()]+,[ \t]*\w+[ \t]*:|exec[ \t]+[\"'\w])",
+    re.M,
+)
+_CONFLICT: Final = re.compile(rb"^(?:<{7} .*|={7}|>{7} .*)\r?$", re.M)
+
+
+class Unreadable(NamedTuple):
+    """Why a file could not be read or parsed. Lines count from 1; 0 means the whole file."""
+
+    kind: str  # io, nul, encoding, syntax, compile, python-2, newer-python, conflict, too-large, crash
+    message: str
+    line: int
+    column: int
+
+
+def parse(source: bytes) -> tuple[bytes, ast.Module] | Unreadable:
+    """The file as UTF-8 and its syntax tree, or why there is none. Never raises for what is in the file."""
+    if b"\0" in source:
+        line = source.count(b"\n", 0, source.index(b"\0")) + 1
+        return Unreadable("nul", "holds NUL bytes: not Python text (UTF-16, or a damaged file)", line, 0)
+    try:
+        text = utf8(source)
+    except UndecodableError as error:
+        return Unreadable("encoding", str(error), 0, 0)
+    try:
+        return text, _ast(text)
+    except SyntaxError as error:
+        return _explain(text, error)
+    except (ValueError, OverflowError) as error:  # e.g. integers with too many digits
+        return Unreadable("syntax", str(error), 0, 0)
+    except (RecursionError, MemoryError):
+        return Unreadable("crash", "nested too deeply for the parser of this Python", 0, 0)
+
+
+def _ast(text: bytes) -> ast.Module:
+    # Decoded here, so that a PEP 263 comment naming the original encoding does not apply a second time.
+    plain = text.isascii() and b"coding" not in text[:400]
+    source = text if plain else text.decode("utf-8", "surrogatepass")
+    tree = compile(source, "<source>", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    assert isinstance(tree, ast.Module)
+    return tree
+
+
+def compiles(tree: ast.Module) -> Unreadable | None:
+    """Errors that only the compiler finds: `await` outside async, `return` with a value in an async generator."""
+    try:
+        compile(tree, "<source>", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        return Unreadable("compile", str(error.msg), error.lineno or 0, max((error.offset or 1) - 1, 0))
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return Unreadable("compile", f"{type(error).__name__}: {error}", 0, 0)
+    return None
+
+
+def quiet() -> None:
+    """Keep the parser's warnings about the target's code (invalid escapes) off this process's stderr."""
+    warnings.simplefilter("ignore", SyntaxWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)
+
+
+def _explain(text: bytes, error: SyntaxError) -> Unreadable:
+    line, column = error.lineno or 0, max((error.offset or 1) - 1, 0)
+    message = str(error.msg)
+    markers = [match[0][:1] for match in _CONFLICT.finditer(text)]
+    if b"<" in markers and b"=" in markers and b">" in markers:
+        first = next(m for m in _CONFLICT.finditer(text) if m[0].startswith(b"<"))
+        return Unreadable("conflict", "unresolved merge conflict markers", text.count(b"\n", 0, first.start()) + 1, 0)
+    if _PYTHON_2.search(message) or (_PYTHON_2_TEXT.search(text) and "unterminated" not in message):
+        return Unreadable("python-2", f"Python 2 syntax: {message}", line, column)
+    newer = _newer(text)
+    if newer:
+        return Unreadable("newer-python", f"{newer} ({message} with the grammar of {GRAMMAR})", line, column)
+    return Unreadable("syntax", message, line, column)
+
+
+def _newer(text: bytes) -> str:
+    """Whether a parser of newer grammars accepts the file, in words; empty if not, or if it cannot tell."""
+    import libcst  # here, as it is slow to import, and few files come here
+
+    try:
+        libcst.parse_module(text.decode("utf-8"))
+    except Exception:  # noqa: BLE001 - libcst raises its own errors and, on odd input, others: then it is no help
+        return ""
+    return "valid only for a newer Python than the one running"

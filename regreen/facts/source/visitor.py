@@ -1,0 +1,522 @@
+"""The one visitor: walks a parsed file once, statement by statement, for all checks together.
+
+Walking every expression of a large tree costs more than half of parsing it, so expressions are only looked at in
+statements whose lines hold a name that some check asked for; everything else is a loop over statement lists.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from regreen.facts.source.structure import Structure
+
+if TYPE_CHECKING:
+    from regreen.facts.source.contract import CodeCheck, FileHandler, NodeHandler, StatementHandler
+
+# Where a statement stands; bits of `Context.flags`.
+TYPE_CHECKING_ONLY: Final = 1
+IMPORT_GUARDED: Final = 2  # in the body of a try that handles ImportError, or of suppress(ImportError)
+IMPORT_HANDLER: Final = 4  # in the handler or else-branch of such a try
+CONDITIONAL: Final = 8  # under if, for, while, match, or in any other try
+IN_TRY: Final = 16
+IN_LOOP: Final = 32
+VERSION_GUARDED: Final = 64  # under a test of sys.version_info, sys.platform or os.name
+IN_HANDLER: Final = 128
+IN_FINALLY: Final = 256
+
+Parents: TypeAlias = "tuple[ast.AST, Parents] | None"
+Position: TypeAlias = tuple[int, int, int, int]
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+_NEVER: Final = 1 << 62
+_IMPORT_LINE: Final = re.compile(rb"[ \t]*(?:from[ \t]+(\.*)([\w.]*)|import[ \t]+([^#\n(]+))")
+
+
+class Scope:
+    """A module, class or function while it is being walked."""
+
+    __slots__ = ("bindings", "is_async", "kind", "name", "node", "parent", "qualname")
+
+    def __init__(self, kind: str, name: str, parent: Scope | None, node: ast.AST, is_async: bool = False) -> None:
+        self.kind = kind  # "module", "class" or "function"
+        self.name = name
+        self.parent = parent
+        self.node = node
+        self.is_async = is_async
+        self.bindings: dict[str, str] = {}  # imported name -> dotted origin
+        self.qualname: str = f"{parent.qualname}.{name}" if parent and parent.qualname else name
+
+    @property
+    def function(self) -> Scope | None:
+        """The innermost function around this scope, itself included."""
+        scope: Scope | None = self
+        while scope is not None and scope.kind != "function":
+            scope = scope.parent
+        return scope
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` for a chain of names, else an empty string. A call or subscript at the root ends the chain."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    parts.append(node.id)
+    return ".".join(reversed(parts))
+
+
+def last_name(node: ast.expr) -> str:
+    """The last part of a callee's name: `connect` for `a.b().connect`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+class Context:
+    """What a handler sees: the file, the place, and `emit`."""
+
+    def __init__(self, source: bytes, tree: ast.Module, structure: Structure, stub: bool) -> None:
+        self.source = source
+        self.tree = tree
+        self.structure = structure
+        self.stub = stub
+        self.scope = Scope("module", "", None, tree)
+        self.module_scope = self.scope
+        self.flags = 0
+        self.awaits = b"await" in source
+        self._sink: list[tuple[Any, ...]] = []
+        self._lines: list[bytes] | None = None
+        self._memo: dict[str, Any] = {}
+
+    def emit(self, *record: Any) -> None:
+        """Add a record for the running check: primitives, tuples and lists of them (what `marshal` takes)."""
+        self._sink.append(record)
+
+    @property
+    def memo(self) -> dict[str, Any]:
+        """Scratch space of this file, shared by all checks: prefix keys with the check's id or a shared name."""
+        return self._memo
+
+    def at(self, node: ast.AST) -> Position:
+        """The position of a node: line, column, end line, end column."""
+        return (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The file's lines in UTF-8, as `ast` counts them, without line ends."""
+        if self._lines is None:
+            self._lines = self.source.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        return self._lines
+
+    def segment(self, node: ast.AST) -> str:
+        """The source text of a node."""
+        line, column, end_line, end_column = self.at(node)
+        lines = self.lines
+        if line == end_line:
+            text = lines[line - 1][column:end_column]
+        else:
+            text = b"\n".join((lines[line - 1][column:], *lines[line : end_line - 1], lines[end_line - 1][:end_column]))
+        return text.decode("utf-8", "replace")
+
+    def origin(self, node: ast.AST, scope: Scope | None = None) -> str:
+        """Where a dotted name comes from: `websockets.connect` for `ws.connect` after `import websockets as ws`.
+
+        Follows imports of the enclosing scopes only. Returns an empty string where the root is not imported, is a
+        parameter of an enclosing function, or is not a plain name. A relative import starts with its dots.
+        """
+        name = dotted(node)
+        if not name:
+            return ""
+        root, _, rest = name.partition(".")
+        here: Scope | None = scope or self.scope
+        while here is not None:
+            found = here.bindings.get(root)
+            if found is not None:
+                return f"{found}.{rest}" if rest else found
+            if isinstance(here.node, FunctionNode) and root in _parameters(here.node):
+                return ""
+            here = here.parent
+        return ""
+
+
+def _parameters(node: FunctionNode) -> set[str]:
+    arguments = node.args
+    names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    names.update(a.arg for a in (arguments.vararg, arguments.kwarg) if a is not None)
+    return names
+
+
+class Dispatch:
+    """The handlers that are active in a file, ready for the walk. Cached by the set of active checks."""
+
+    def __init__(self, checks: Sequence[CodeCheck], active: Iterable[int]) -> None:
+        self.calls: dict[str, list[tuple[int, NodeHandler]]] = {}
+        self.attributes: dict[str, list[tuple[int, NodeHandler]]] = {}
+        self.names: dict[str, list[tuple[int, NodeHandler]]] = {}
+        self.statements: dict[type[ast.AST], list[tuple[int, StatementHandler]]] = {}
+        self.tests: list[tuple[int, StatementHandler]] = []
+        self.finish: list[tuple[int, FileHandler]] = []
+        for number in active:
+            wanted = checks[number].INTERESTS
+            for table, handlers in (
+                (self.calls, wanted.calls),
+                (self.attributes, wanted.attributes),
+                (self.names, wanted.names),
+            ):
+                for name, handler in handlers.items():
+                    table.setdefault(name, []).append((number, handler))
+            for kind, statement in wanted.statements.items():
+                self.statements.setdefault(kind, []).append((number, statement))
+            if wanted.tests is not None:
+                self.tests.append((number, wanted.tests))
+            if wanted.finish is not None:
+                self.finish.append((number, wanted.finish))
+        self.needles = [name.encode() for name in {*self.calls, *self.attributes, *self.names}]
+
+
+class Visitor:
+    """Walks files for a fixed sequence of checks."""
+
+    def __init__(self, checks: Sequence[CodeCheck]) -> None:
+        self._checks = tuple(checks)
+        self._dispatch: dict[int, Dispatch] = {}
+        self._gates = [
+            (
+                1 << n,
+                frozenset(m.encode() for m in c.INTERESTS.modules),
+                [t.encode() for t in c.INTERESTS.needles],
+            )
+            for n, c in enumerate(self._checks)
+        ]
+
+    def _active(self, source: bytes) -> Dispatch:
+        roots = imported_roots(source)
+        mask = 0
+        for bit, modules, needles in self._gates:
+            if modules and modules.isdisjoint(roots):
+                continue
+            if needles and not any(needle in source for needle in needles):
+                continue
+            mask |= bit
+        dispatch = self._dispatch.get(mask)
+        if dispatch is None:
+            dispatch = Dispatch(self._checks, [n for n in range(len(self._checks)) if mask >> n & 1])
+            self._dispatch[mask] = dispatch
+        return dispatch
+
+    def visit(self, source: bytes, tree: ast.Module, stub: bool = False) -> tuple[Structure, list[Any]]:
+        """The file's structure, and what the checks emitted: `[check number, records, check number, …]`.
+
+        A handler that raises yields one record of the form ("!", message) for its check; the rest goes on.
+        `source` is UTF-8 text without a byte order mark, so that columns are what `ast` counted.
+        """
+        dispatch = self._active(source)
+        structure = Structure()
+        context = Context(source, tree, structure, stub)
+        sinks: dict[int, list[tuple[Any, ...]]] = {}
+        found = _walk(context, dispatch, _hit_lines(source, dispatch.needles), sinks)
+        for number, handler, node, parents, scope, flags in found:
+            context.scope, context.flags = scope, flags
+            _run(sinks, context, number, handler, node, parents)
+        context.scope, context.flags = context.module_scope, 0
+        for number, finish in dispatch.finish:
+            _run(sinks, context, number, finish)
+        emitted: list[Any] = []
+        for number in sorted(sinks):
+            if sinks[number]:
+                emitted += (number, sinks[number])
+        return structure, emitted
+
+
+def _run(sinks: dict[int, list[tuple[Any, ...]]], context: Context, number: int, handler: Any, *arguments: Any) -> None:
+    sink = sinks.get(number)
+    if sink is None:
+        sink = sinks[number] = []
+    context._sink = sink
+    try:
+        handler(*arguments, context) if len(arguments) < 2 else handler(arguments[0], context, arguments[1])
+    except Exception as error:  # noqa: BLE001 - one check's bug must not blind the others; it is reported as its error
+        sink.append(("!", f"{type(error).__name__}: {error}"))
+
+
+def imported_roots(source: bytes) -> set[bytes]:
+    """Top-level names that lines with the word `import` mention. May name too many, never too few for real imports."""
+    roots: set[bytes] = set()
+    find = source.find
+    position = find(b"import")
+    while position >= 0:
+        start = (
+            max(
+                source.rfind(b"\n", 0, position),
+                source.rfind(b"\r", 0, position),
+                source.rfind(b";", 0, position),
+            )
+            + 1
+        )
+        match = _IMPORT_LINE.match(source, start)
+        if match is None:  # `if x: import y`, or a string: take every word, too many is harmless
+            end = source.find(b"\n", position)
+            roots.update(re.findall(rb"\w+", source[start : end if end >= 0 else len(source)]))
+        elif match[3] is not None:
+            roots.update(part.split(b".")[0].split(b" ")[0].strip() for part in match[3].split(b","))
+            if b"\\" in match[3]:
+                end = source.find(b"\n\n", position)
+                roots.update(re.findall(rb"\w+", source[start : end if end >= 0 else len(source)]))
+        elif not match[1]:
+            roots.add(match[2].split(b".")[0])
+        position = find(b"import", position + 6)
+    return roots
+
+
+def _hit_lines(source: bytes, needles: Sequence[bytes]) -> list[int]:
+    positions: list[int] = []
+    find = source.find
+    for needle in needles:
+        position = find(needle)
+        while position >= 0:
+            positions.append(position)
+            position = find(needle, position + len(needle))
+    if not positions:
+        return []
+    text = source
+    if b"\r" in source:
+        text = source.replace(b"\r\n", b" \n").replace(b"\r", b"\n")  # same offsets, one line end
+    starts = [match.end() for match in re.finditer(b"\n", text)]
+    return sorted({bisect_right(starts, position) + 1 for position in positions})
+
+
+def _handles_import_error(node: ast.Try | ast.TryStar) -> bool:
+    for handler in node.handlers:
+        kinds = handler.type
+        if kinds is None:
+            return True
+        for kind in kinds.elts if isinstance(kinds, ast.Tuple) else (kinds,):
+            if last_name(kind) in _IMPORT_ERRORS:
+                return True
+    return False
+
+
+def _condition_flags(test: ast.expr) -> tuple[int, int]:
+    """Extra flags of the body and of the else-branch of an `if`."""
+    negated = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+    inner = test.operand if isinstance(test, ast.UnaryOp) and negated else test
+    if last_name(inner) == "TYPE_CHECKING":
+        return (CONDITIONAL, TYPE_CHECKING_ONLY) if negated else (TYPE_CHECKING_ONLY, CONDITIONAL)
+    if isinstance(inner, ast.Constant) and inner.value is False and not negated:
+        return TYPE_CHECKING_ONLY, 0
+    if isinstance(inner, ast.Compare):
+        text = dotted(inner.left.value) if isinstance(inner.left, ast.Subscript) else dotted(inner.left)
+        if text in (
+            "sys.version_info",
+            "sys.platform",
+            "os.name",
+            "version_info",
+            "six.PY2",
+            "sys.implementation.name",
+        ):
+            return CONDITIONAL | VERSION_GUARDED, CONDITIONAL | VERSION_GUARDED
+    if dotted(inner) in ("six.PY2", "six.PY3", "PY2", "PY3"):
+        return CONDITIONAL | VERSION_GUARDED, CONDITIONAL | VERSION_GUARDED
+    return CONDITIONAL, CONDITIONAL
+
+
+def _suppresses_import_error(node: ast.With | ast.AsyncWith) -> bool:
+    for item in node.items:
+        call = item.context_expr
+        if (
+            isinstance(call, ast.Call)
+            and last_name(call.func) in ("suppress", "raises", "try_import", "check_imports")
+            and (
+                last_name(call.func) in ("try_import", "check_imports")
+                or any(last_name(a) in _IMPORT_ERRORS for a in call.args)
+            )
+        ):
+            return True
+    return False
+
+
+_LOOP_ONLY: Final = frozenset({ast.Break, ast.Continue})
+_Frame: TypeAlias = "tuple[Iterator[ast.stmt], Scope, int]"
+_Hit: TypeAlias = "tuple[int, Any, ast.AST, Parents, Scope, int]"
+
+_LEAVES: Final = frozenset(
+    {
+        ast.Expr, ast.Assign, ast.Return, ast.Raise, ast.Assert, ast.Pass, ast.AugAssign, ast.AnnAssign, ast.Delete,
+        ast.Break, ast.Continue, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal,
+    }
+)  # fmt: skip
+
+
+def _walk(
+    context: Context, dispatch: Dispatch, hit_lines: list[int], sinks: dict[int, list[tuple[Any, ...]]]
+) -> list[_Hit]:
+    structure = context.structure
+    statements = dispatch.statements
+    found: list[_Hit] = []
+    hits = iter(hit_lines)
+    hit = next(hits, _NEVER)
+    scope, flags = context.module_scope, 0
+    iterator: Iterator[ast.stmt] = iter(context.tree.body)
+    stack: list[_Frame] = []
+    while True:
+        pushed: list[_Frame] | None = None
+        for node in iterator:
+            kind = node.__class__
+            wanted = statements.get(kind)
+            if wanted is not None:
+                context.scope, context.flags = scope, flags
+                for number, handler in wanted:
+                    _run(sinks, context, number, handler, node)
+            if kind in _LEAVES:
+                if hit <= node.end_lineno:  # type: ignore[operator]
+                    while hit < node.lineno:
+                        hit = next(hits, _NEVER)
+                    if hit <= node.end_lineno:  # type: ignore[operator]
+                        _scan((node,), None, dispatch, scope, flags, found)
+                if kind is ast.Expr:
+                    continue
+                if kind is ast.Import or kind is ast.ImportFrom:
+                    structure.imported(node, scope, flags)  # type: ignore[arg-type]
+                elif kind is ast.Return:
+                    if scope.kind != "function" or (scope.is_async and node.value is not None):  # type: ignore[attr-defined]
+                        structure.suspicious = True
+                elif kind is ast.Global:
+                    structure.declared_global(node)  # type: ignore[arg-type]
+                elif kind is ast.Nonlocal or (kind in _LOOP_ONLY and not flags & IN_LOOP):
+                    structure.suspicious = True
+                elif scope.kind != "function":
+                    structure.bound(node, scope, flags)
+                continue
+            header: Sequence[ast.AST]
+            if kind is ast.If:
+                assert isinstance(node, ast.If)
+                header = (node.test,)
+                first, second = _condition_flags(node.test)
+                pushed = [(iter(node.body), scope, flags | first)]
+                if node.orelse:
+                    pushed.append((iter(node.orelse), scope, flags | second))
+            elif kind is ast.FunctionDef or kind is ast.AsyncFunctionDef:
+                assert isinstance(node, FunctionNode)
+                header = (*node.decorator_list, node.args, *((node.returns,) if node.returns else ()))
+                inner = Scope("function", node.name, scope, node, kind is ast.AsyncFunctionDef)
+                structure.function(node, scope, flags, context)
+                if dispatch.tests and scope.kind != "function" and node.name.startswith("test"):
+                    context.scope, context.flags = scope, flags
+                    for number, handler in dispatch.tests:
+                        _run(sinks, context, number, handler, node)
+                pushed = [(iter(node.body), inner, flags & (TYPE_CHECKING_ONLY | VERSION_GUARDED))]
+            elif kind is ast.ClassDef:
+                assert isinstance(node, ast.ClassDef)
+                header = (*node.decorator_list, *node.bases, *node.keywords)
+                structure.klass(node, scope, flags)
+                pushed = [(iter(node.body), Scope("class", node.name, scope, node), flags)]
+            elif kind is ast.Try or kind is ast.TryStar:
+                assert isinstance(node, ast.Try | ast.TryStar)
+                header = ()
+                guard = _handles_import_error(node)
+                extra = (IMPORT_GUARDED if guard else 0) | IN_TRY
+                pushed = [(iter(node.body), scope, flags | extra | (0 if guard else CONDITIONAL))]
+                after = (IMPORT_HANDLER if guard else 0) | CONDITIONAL
+                for clause in node.handlers:
+                    if clause.type is not None and hit <= clause.body[0].lineno and dispatch.needles:
+                        _scan((clause.type,), (node, None), dispatch, scope, flags, found)
+                    if clause.name and scope.kind == "module":
+                        structure.defs.setdefault(clause.name, 1)
+                    pushed.append((iter(clause.body), scope, flags | after | IN_HANDLER))
+                if node.orelse:
+                    pushed.append((iter(node.orelse), scope, flags | after))
+                if node.finalbody:
+                    pushed.append((iter(node.finalbody), scope, flags | IN_FINALLY))
+            elif kind is ast.With or kind is ast.AsyncWith:
+                assert isinstance(node, ast.With | ast.AsyncWith)
+                header = node.items
+                guard = _suppresses_import_error(node)
+                pushed = [(iter(node.body), scope, flags | (IMPORT_GUARDED if guard else 0))]
+                if scope.kind != "function":
+                    structure.bound(node, scope, flags)
+                if kind is ast.AsyncWith and not scope.is_async:
+                    structure.suspicious = True
+            elif kind is ast.For or kind is ast.AsyncFor:
+                assert isinstance(node, ast.For | ast.AsyncFor)
+                header = (node.target, node.iter)
+                pushed = [(iter(node.body), scope, flags | CONDITIONAL | IN_LOOP)]
+                if node.orelse:
+                    pushed.append((iter(node.orelse), scope, flags | CONDITIONAL))
+                if scope.kind != "function":
+                    structure.bound(node, scope, flags)
+                if kind is ast.AsyncFor and not scope.is_async:
+                    structure.suspicious = True
+            elif kind is ast.While:
+                assert isinstance(node, ast.While)
+                header = (node.test,)
+                pushed = [(iter(node.body), scope, flags | CONDITIONAL | IN_LOOP)]
+                if node.orelse:
+                    pushed.append((iter(node.orelse), scope, flags | CONDITIONAL))
+            elif kind is ast.Match:
+                assert isinstance(node, ast.Match)
+                header = (node.subject, *(case.guard for case in node.cases if case.guard))
+                pushed = [(iter(case.body), scope, flags | CONDITIONAL) for case in node.cases]
+                structure.suspicious = True
+            else:  # a statement of a newer Python, such as `type X = …`
+                header = ()
+                name = getattr(node, "name", None)
+                if isinstance(name, ast.Name) and scope.kind == "module":
+                    structure.defs.setdefault(name.id, 1)
+                continue
+            if hit < _NEVER and header:
+                decorators = getattr(node, "decorator_list", None)
+                first_line = decorators[0].lineno if decorators else node.lineno
+                while hit < first_line:
+                    hit = next(hits, _NEVER)
+                body = getattr(node, "body", None)
+                last_line = body[0].lineno if body else node.end_lineno or node.lineno
+                if hit <= last_line:
+                    _scan(header, (node, None), dispatch, scope, flags, found)
+            stack.append((iterator, scope, flags))
+            break
+        if pushed:
+            stack.extend(reversed(pushed))
+        if not stack:
+            return found
+        iterator, scope, flags = stack.pop()
+
+
+def _scan(
+    roots: Sequence[ast.AST],
+    parents: Parents,
+    dispatch: Dispatch,
+    scope: Scope,
+    flags: int,
+    found: list[_Hit],
+) -> None:
+    calls, attributes, names = dispatch.calls, dispatch.attributes, dispatch.names
+    stack: list[tuple[ast.AST, Parents]] = [(root, parents) for root in reversed(roots)]
+    while stack:
+        node, above = stack.pop()
+        kind = node.__class__
+        wanted: list[tuple[int, NodeHandler]] | None = None
+        if kind is ast.Call:
+            wanted = calls.get(last_name(node.func))  # type: ignore[attr-defined]
+        elif kind is ast.Attribute:
+            wanted = attributes.get(node.attr)  # type: ignore[attr-defined]
+        elif kind is ast.Name:
+            wanted = names.get(node.id)  # type: ignore[attr-defined]
+        if wanted is not None:
+            for number, handler in wanted:
+                found.append((number, handler, node, above, scope, flags))
+        here = (node, above)
+        children: list[tuple[ast.AST, Parents]] = []
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                children.append((value, here))
+            elif isinstance(value, list):
+                children += [(item, here) for item in value if isinstance(item, ast.AST)]
+        stack.extend(reversed(children))
