@@ -99,11 +99,9 @@ class Cache:
     def verdicts(self, key: str) -> Diagnosis | None:
         """The verdicts over exactly this tree, if they are known."""
         held = self._load("verdicts")
-        if not isinstance(held, list):
-            return None
-        for name, plain in held:
-            if name == key:
-                return thaw(plain)
+        for item in held if isinstance(held, list) else ():
+            if isinstance(item, tuple) and len(item) == 2 and item[0] == key:
+                return thaw(item[1])
         return None
 
     def keep_verdicts(self, key: str, diagnosis: Diagnosis, entries: Sequence[Entry]) -> None:
@@ -118,7 +116,8 @@ class Cache:
         ):
             return
         held = self._load("verdicts")
-        others = [item for item in held if item[0] != key] if isinstance(held, list) else []
+        pairs = held if isinstance(held, list) else []
+        others = [item for item in pairs if isinstance(item, tuple) and len(item) == 2 and item[0] != key]
         self._save("verdicts", [*others[-(_VERDICTS - 1) :], (key, freeze(diagnosis))])
 
 

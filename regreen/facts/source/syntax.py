@@ -21,6 +21,14 @@ _PYTHON_2_TEXT: Final = re.compile(
     rb"^[ \t]*(?:print[ \t]+[\"'\w]|print$|raise[ \t]+\w+,|except[ \t]+[\w.()]+,[ \t]*\w+[ \t]*:|exec[ \t]+[\"'\w])",
     re.M,
 )
+#: Syntax of 3.12 to 3.14 that older parsers refuse: type statements, type parameters, bare except lists, t-strings.
+_NEWER_TEXT: Final = re.compile(
+    rb"^[ \t]*(?:type[ \t]+\w+[^=\n]*=|(?:async[ \t]+)?(?:def|class)[ \t]+\w+[ \t]*\[|except\*?[ \t]+[\w.]+[ \t]*,)"
+    rb"|\b[rRfFtT]{1,2}[\"']",
+    re.M,
+)
+#: Brackets nested deeper than this can exhaust the C stack of a recursive parser, which ends the process.
+_DEPTH: Final = 60
 _CONFLICT: Final = re.compile(rb"^(?:<{7} .*|={7}|>{7} .*)\r?$", re.M)
 
 
@@ -87,18 +95,30 @@ def _explain(text: bytes, error: SyntaxError) -> Unreadable:
         return Unreadable("conflict", "unresolved merge conflict markers", text.count(b"\n", 0, first.start()) + 1, 0)
     if _PYTHON_2.search(message) or (_PYTHON_2_TEXT.search(text) and "unterminated" not in message):
         return Unreadable("python-2", f"Python 2 syntax: {message}", line, column)
-    newer = _newer(text)
-    if newer:
-        return Unreadable("newer-python", f"{newer} ({message} with the grammar of {GRAMMAR})", line, column)
+    if (_NEWER_TEXT.search(text) or "f-string" in message) and _depth(text) <= _DEPTH and _accepted(text):
+        newer = f"valid only for a newer Python than the one running ({message} with the grammar of {GRAMMAR})"
+        return Unreadable("newer-python", newer, line, column)
     return Unreadable("syntax", message, line, column)
 
 
-def _newer(text: bytes) -> str:
-    """Whether a parser of newer grammars accepts the file, in words; empty if not, or if it cannot tell."""
-    import libcst  # here, as it is slow to import, and few files come here
+def _depth(text: bytes) -> int:
+    """The deepest nesting of brackets, strings and comments not told apart: an upper bound."""
+    depth = deepest = 0
+    for match in re.finditer(rb"[\[({]|[\])}]", text):
+        if match[0] in b"[({":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif depth:
+            depth -= 1
+    return deepest
+
+
+def _accepted(text: bytes) -> bool:
+    """Whether a parser of newer grammars accepts the file."""
+    import libcst  # here, as it is slow to import and few files come this far
 
     try:
         libcst.parse_module(text.decode("utf-8"))
     except Exception:  # noqa: BLE001 - libcst raises its own errors and, on odd input, others: then it is no help
-        return ""
-    return "valid only for a newer Python than the one running"
+        return False
+    return True

@@ -265,7 +265,7 @@ def imported_roots(source: bytes) -> set[bytes]:
             end = source.find(b"\n", position)
             roots.update(re.findall(rb"\w+", source[start : end if end >= 0 else len(source)]))
         elif match[3] is not None:
-            roots.update(part.split(b".")[0].split(b" ")[0].strip() for part in match[3].split(b","))
+            roots.update(part.strip().split(b".")[0].split(b" ")[0] for part in match[3].split(b","))
             if b"\\" in match[3]:
                 end = source.find(b"\n\n", position)
                 roots.update(re.findall(rb"\w+", source[start : end if end >= 0 else len(source)]))

@@ -1,0 +1,86 @@
+"""Why a file cannot be parsed is told apart."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from regreen.facts.source.extract import extract
+from regreen.facts.source.syntax import Unreadable, parse
+from regreen.facts.source.visitor import Visitor
+
+
+def reason(source: bytes) -> tuple[str, int]:
+    error = extract(Visitor(()), source)[2]
+    assert error, "the file was read without complaint"
+    return error[0], error[2]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "line"),
+    [
+        (b"x = 1\ny = \x00\n", "nul", 2),
+        ("x = 1\n".encode("utf-16"), "nul", 1),
+        (b"x = '\xff'\n", "encoding", 0),
+        (b"def f(:\n", "syntax", 1),
+        (b"x = 1\n<<<<<<< ours\ny = 1\n=======\ny = 2\n>>>>>>> theirs\n", "conflict", 2),
+        (b"print 'x'\n", "python-2", 1),
+        (b"try:\n    pass\nexcept ValueError, e:\n    pass\n", "python-2", 3),
+        (b"def f():\n    await g()\n", "compile", 2),
+        (b"class A:\n    return 1\n", "compile", 2),
+        (b"async def f():\n    yield 1\n    return 2\n", "compile", 3),
+        (b"def f():\n    nonlocal x\n", "compile", 2),
+        (b"def f(a, a):\n    pass\n", "compile", 1),
+        (b"x = 1\nfrom __future__ import annotations\n", "compile", 2),
+        (b"def f():\n    from os import *\n", "compile", 2),
+        (b"def f():\n    async with a:\n        pass\n", "compile", 2),
+        (b"continue\n", "compile", 1),
+        (b"x = [await y for y in z]\n", "compile", 1),
+        (b"class A:\n    x = yield\nasync def f():\n    await g()\n", "compile", 2),
+    ],
+)
+def test_kind_and_line(source: bytes, kind: str, line: int) -> None:
+    assert reason(source) == (kind, line)
+
+
+@pytest.mark.parametrize("depth", [300, 5_000, 100_000])
+def test_deep_nesting_is_reported_not_fatal(depth: int) -> None:
+    assert reason(b"x = " + b"(" * depth + b")" * depth)[0] in ("syntax", "crash")
+
+
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"\x0c\n",
+        b"x = 1",
+        b"x = 1\r\ny = 2\r\n",
+        b"async def f():\n    return [x async for x in y]\n",
+        b"async def f():\n    async def g():\n        await h()\n    await g()\n",
+        b"def f():\n    return lambda: (yield)\n",
+        b'"""doc"""\nfrom __future__ import annotations\nfrom __future__ import division\n',
+        b"for x in y:\n    if x:\n        continue\nelse:\n    pass\n",
+        b"import re\nx = re.compile('\\d')\n",  # an invalid escape is a warning, not an error
+        "x = 'é'  # zero width: \u200b\u202e\n".encode(),
+        b"# coding: latin-1\nx = '\xe9'\n",
+    ],
+)
+def test_valid_sources_parse(source: bytes) -> None:
+    structure, _, error = extract(Visitor(()), source)
+
+    assert error == ()
+    assert structure != ()
+
+
+def test_a_newer_grammar_is_told_from_a_syntax_error() -> None:
+    newer = b'x = f"{a["b"]}"\ntype X = int\n'  # 3.12: nested quotes, type statements
+    result = parse(newer)
+
+    if sys.version_info >= (3, 12):
+        assert not isinstance(result, Unreadable)
+    else:
+        assert isinstance(result, Unreadable)
+        assert result.kind == "newer-python"
