@@ -1,0 +1,1 @@
+"""From the feed to the broker, without losing a trade."""
