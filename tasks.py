@@ -19,17 +19,22 @@ from invoke.tasks import task
 import regreen
 from checks.code import CATALOGUE as CODE_CHECKS
 from regreen import commands
+from regreen.plan import Plan, load_plan
 from regreen.policy import PolicyError
+from regreen.ratchet import compare
+from regreen.run.options import Catalogue
 from regreen.tomlsource import SourceError
+from remedies.code import CATALOGUE as CODE_REMEDIES
 
 HERE = Path(__file__).resolve().parent
+CATALOGUE = Catalogue(CODE_CHECKS, CODE_REMEDIES, compare)
 
 
 def _end(run: Callable[[], int]) -> None:
     """Run a command and leave with its exit code; errors that people can mend are one line, not a traceback."""
     try:
         code = run()
-    except (commands.UsageError, PolicyError, SourceError) as error:
+    except (commands.UsageError, PolicyError, SourceError, *commands.MENDABLE) as error:
         raise Exit(f"error: {error}", code=commands.USAGE) from None
     except KeyboardInterrupt:
         raise Exit("interrupted", code=130) from None
@@ -51,17 +56,150 @@ def _end(run: Callable[[], int]) -> None:
         "baseline": "set every present finding aside for this reason, in regreen-baseline.json",
     }
 )
-def diagnose(c: Context, target: str = "", only: str = "", format: str = "table", baseline: str = "") -> None:  # noqa: A002
+def diagnose(c: Context, target: str = "", only: str = "", format: str = "table", baseline: str = "") -> None:
     """Run the checks on a target; change nothing."""
-    default = c.config.get("regreen", {}).get("target") or str(HERE / "patient")
     _end(
-        lambda: commands.diagnose(
-            commands.folder(target or default), commands.selected(CODE_CHECKS, only), format, baseline=baseline
-        )
+        lambda: commands.diagnose(_place(c, target)[0], commands.selected(CODE_CHECKS, only), format, baseline=baseline)
     )
 
 
-namespace = Collection(diagnose)
+def _place(c: Context, target: str, fresh: bool = False) -> tuple[Path, bool]:
+    """The target, and whether it is the bundled patient's scratch copy."""
+    named = target or c.config.get("regreen", {}).get("target", "")
+    if named:
+        return commands.folder(named), False
+    return commands.scratch(HERE / "patient", fresh), True
+
+
+def _plan() -> Plan:
+    """The plan of the current folder, else the bundled one."""
+    own = Path("plan.toml")
+    path = own if own.is_file() else HERE / "plan.toml"
+    return load_plan(path, CATALOGUE.check_ids, CATALOGUE.remedy_ids)
+
+
+@task(
+    help={
+        "phase": "the phase of plan.toml",
+        "target": "a repository or folder; with invoke a scratch copy of the bundled patient by default",
+        "only": "comma-separated remedy or check ids",
+        "dry-run": "write nothing; print exactly the diff that a real run would commit",
+        "python": "the target's interpreter: its own pytest runs before and after",
+        "static-only": "accept that changed tests are not executed",
+        "unsafe": "also run remedies that are graded unsafe",
+        "include-uncommitted": "start from the work tree as it is, not from HEAD",
+        "fresh": "start over: a new branch, and a new scratch copy of the patient",
+    }
+)
+def remediate(
+    c: Context,
+    phase: str,
+    target: str = "",
+    only: str = "",
+    dry_run: bool = False,
+    python: str = "",
+    static_only: bool = False,
+    unsafe: bool = False,
+    include_uncommitted: bool = False,
+    fresh: bool = False,
+) -> None:
+    """Detect, fix, verify and record one phase, on a branch of its own."""
+
+    def run() -> int:
+        plan = _plan()
+        number = plan.phase(commands.number("--phase", phase)).number
+        place, patient = _place(c, target, fresh)
+        interpreter = Path(python) if python else Path(sys.executable) if patient and not static_only else None
+        chosen = commands.options(
+            only=tuple(filter(None, map(str.strip, only.split(",")))),
+            unsafe=unsafe,
+            dry_run=dry_run,
+            include_uncommitted=include_uncommitted,
+            static_only=static_only,
+            fresh=fresh,
+            python=interpreter,
+        )
+        return commands.remediate(place, number, plan, CATALOGUE, chosen)
+
+    _end(run)
+
+
+@task(
+    help={
+        "run": "the run's id, as `remediate` printed it",
+        "remedy": "only this remedy of the run",
+        "cascade": "also undo what later remedies built upon it",
+        "target": "where the run was made",
+    }
+)
+def undo(c: Context, run: str, remedy: str = "", cascade: bool = False, target: str = "") -> None:
+    """Take back what a run did, newest first."""
+    _end(lambda: commands.undo_run(_place(c, target)[0], run, remedy, cascade))
+
+
+@task(
+    iterable=["merge"],
+    help={
+        "run": "the run's id; the newest by default",
+        "target": "where the run was made",
+        "merge": "record.json of a run; give it once for each run of a fleet",
+        "output": "the folder for a merged report",
+    },
+)
+def report(c: Context, merge: list[str], run: str = "", target: str = "", output: str = "regreen-report") -> None:
+    """Write the report of a run again, or one report for a fleet."""
+    if merge:
+        _end(lambda: commands.merge_reports(merge, Path(output), CATALOGUE))
+    else:
+        _end(lambda: commands.report_run(_place(c, target)[0], run, CATALOGUE))
+
+
+@task(
+    help={
+        "base": "the revision to compare with: a branch, tag or commit",
+        "head": "the revision to judge; the work tree by default",
+        "target": "a git repository; the current folder by default",
+        "strict": "unknown blocks too",
+        "format": "table or json",
+    }
+)
+def ratchet(
+    c: Context, base: str, head: str = "", target: str = ".", strict: bool = False, format: str = "table"
+) -> None:
+    """Did a change weaken a test? Exit 1 when something got weaker."""
+    from regreen.ratchet.command import run
+
+    _end(lambda: run(commands.folder(target), base, head or None, strict=strict, format=format))
+
+
+@task(
+    help={
+        "target": "a tree of Python files; a generated one by default",
+        "files": "how many files to generate",
+        "rounds": "alternations of cold diagnosis and floor",
+        "output": "write the figures to this JSON file",
+    }
+)
+def bench(c: Context, target: str = "", files: int = 2000, rounds: int = 5, output: str = "") -> None:
+    """Measure a diagnosis next to its floor and to other tools, in one run."""
+    from bench.code import main
+
+    _end(lambda: main(commands.folder(target) if target else None, files, rounds, output))
+
+
+@task(help={"check": "only say whether the generated pages are up to date"})
+def docs(c: Context, check: bool = False) -> None:
+    """Write the generated pages."""
+    from regreen.catalogue import catalogue
+
+    def run() -> int:
+        plan = load_plan(HERE / "plan.toml", CATALOGUE.check_ids, CATALOGUE.remedy_ids)
+        return commands.generated({HERE / "docs" / "catalogue.md": catalogue(CODE_CHECKS, CODE_REMEDIES, plan)}, check)
+
+    _end(run)
+
+
+namespace = Collection(diagnose, remediate, undo, report, ratchet, bench, docs)
 
 
 def main() -> None:

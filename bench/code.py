@@ -50,7 +50,7 @@ def _tools(target: str, scratch: Path) -> dict[str, list[str]]:
     tools = {
         "python -m compileall": [python, "-m", "compileall", "-q", "-f", "-j", "0", "--invalidation-mode", "unchecked-hash", target],
         "ruff check (E9, F, PT, ASYNC, S105-S107)": [
-            "ruff", "check", "--no-cache", "--isolated", "--select", "E9,F,PT,ASYNC,S105,S106,S107", "--exit-zero", target,
+            python, "-m", "ruff", "check", "--no-cache", "--isolated", "--select", "E9,F,PT,ASYNC,S105,S106,S107", "--exit-zero", target,
         ],
     }  # fmt: skip
     packages = sorted(path.parent.name for path in Path(target).glob("*/__init__.py"))
@@ -124,3 +124,11 @@ def bench(target: Path | None, files: int, rounds: int, say: Callable[[str], Non
             )
         figures["others"] = others
         return figures
+
+
+def main(target: Path | None, files: int, rounds: int, output: str) -> int:
+    """Print the figures; write them as JSON where asked."""
+    figures = bench(target, files, rounds, lambda text: print(text, flush=True))
+    if output:
+        Path(output).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0

@@ -35,6 +35,7 @@ class Policy:
     recv_timeout: float = 30.0
     call_timeout: float = 30.0
     limited_clients: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
     pool_size: int = 5
     pool_overflow: int = 10
     pool_timeout: float = 30.0

@@ -42,6 +42,8 @@ def select(tree: Tree, policy: Policy) -> Selection:
     folders = frozenset(policy.left_out)
     verdict: dict[str, bool] = {}
     entries = tree.entries()
+    # A committed virtual environment is known by its pyvenv.cfg, whatever it is called.
+    environments = {entry.path.rpartition("/")[0] for entry in entries if entry.path.endswith("/pyvenv.cfg")}
     for entry in entries:
         path = entry.path
         if not path.endswith((".py", ".pyi")):
@@ -51,6 +53,9 @@ def select(tree: Tree, policy: Policy) -> Selection:
         if out is None:
             parts = folder.split("/")
             out = not folders.isdisjoint(parts) or any(mark in part for part in parts for mark in _BACKUP)
+            out = out or any(
+                "/".join(parts[:depth]) in environments for depth in range(1, len(parts) + 1) if environments
+            )
             verdict[folder] = out
         (left_out if out else sources).append(path if out else entry)  # type: ignore[arg-type]
     return Selection(tuple(entries), tuple(sources), tuple(left_out))

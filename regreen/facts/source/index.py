@@ -80,6 +80,16 @@ class FileFacts:
         """`async def`s outside other functions: (qualified name, kind bits, line)."""
         return self._structure[8] if self._structure else ()
 
+    @property
+    def path_edits(self) -> Sequence[str]:
+        """Folders that the file puts on `sys.path` (see `pathedits`)."""
+        return self._structure[9] if self._structure else ()
+
+    @property
+    def raw_imports(self) -> Sequence[tuple[Any, ...]]:
+        """The import statements as plain tuples (the fields of `ImportFacts`): for passes over the whole tree."""
+        return self._structure[0] if self._structure else ()
+
 
 class Index:
     """Facts about a tree. `files` are the Python files that were looked at, by path, in order."""

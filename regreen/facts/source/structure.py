@@ -6,6 +6,8 @@ import ast
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from regreen.facts.source.pathedits import edits
+
 if TYPE_CHECKING:
     from regreen.facts.source.visitor import Context, FunctionNode, Scope
 
@@ -58,7 +60,7 @@ class Structure:
 
     __slots__ = (
         "_classes", "aliases", "all_names", "classes", "defs", "dynamic", "functions", "futures", "imports",
-        "main_guard", "spans", "suppressions", "suspicious", "tests",
+        "main_guard", "path_edits", "spans", "suppressions", "suspicious", "tests",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -74,6 +76,7 @@ class Structure:
         self.functions: list[tuple[str, int, int]] = []  # coroutines: (qualname, kind, line)
         self.futures = 0
         self.main_guard = False
+        self.path_edits: list[str] = []  # folders put on sys.path, as `pathedits` writes them
         self.spans: list[tuple[int, int, bool]] = []  # line ranges of functions, only kept if `await` occurs
         self._classes: dict[int, dict[str, int]] = {}
 
@@ -233,6 +236,8 @@ class Structure:
         """What needs the whole file: suppressions, dynamic names, statements the compiler may refuse."""
         if b"globals()" in source or b"exec(" in source or b"sys.modules[__name__]" in source:
             self.dynamic = True
+        if b"sys.path" in source or b"addsitedir" in source or b"syspath_prepend" in source:
+            self.path_edits = edits(tree, source)
         if b"regreen:" in source:
             for match in _IGNORE.finditer(source):
                 line = source.count(b"\n", 0, match.start()) + 1
@@ -272,7 +277,7 @@ class Structure:
         """Plain values; `unpack` of `FileFacts` is the other half."""
         return (
             self.imports, self.defs, self.classes, self.all_names, self.dynamic, self.aliases, self.suppressions,
-            self.tests, self.functions,
+            self.tests, self.functions, self.path_edits,
         )  # fmt: skip
 
 

@@ -21,6 +21,15 @@ _PYTHON_2_TEXT: Final = re.compile(
     rb"^[ \t]*(?:print[ \t]+[\"'\w]|print$|raise[ \t]+\w+,|except[ \t]+[\w.()]+,[ \t]*\w+[ \t]*:|exec[ \t]+[\"'\w])",
     re.M,
 )
+#: Jinja statements, cookiecutter variables, or a line that begins with a placeholder.
+_TEMPLATE: Final = re.compile(
+    rb"\{%-?\s*(?:if|for|block|end\w+|else|elif|set|include|import|raw|extends|macro)\b|\{\{-?\s*cookiecutter\.|^[ \t]*\{\{-?\s*[\w.]+\s*-?\}\}[ \t]*\r?$",
+    re.M,
+)
+#: IPython's line magics and shell escapes, as exported notebooks keep them.
+_MAGIC: Final = re.compile(
+    rb"^(?:%{1,2}[a-z]\w*|![ \t]*(?:pip|conda|apt|git|wget|curl|ls|cd|python3?)\b)[^\r\n]*", re.M
+)
 #: Syntax of 3.12 to 3.14 that older parsers refuse: type statements, type parameters, bare except lists, t-strings.
 _NEWER_TEXT: Final = re.compile(
     rb"^[ \t]*(?:type[ \t]+\w+[^=\n]*=|(?:async[ \t]+)?(?:def|class)[ \t]+\w+[ \t]*\[|except\*?[ \t]+[\w.]+[ \t]*,)"
@@ -35,7 +44,7 @@ _CONFLICT: Final = re.compile(rb"^(?:<{7} .*|={7}|>{7} .*)\r?$", re.M)
 class Unreadable(NamedTuple):
     """Why a file could not be read or parsed. Lines count from 1; 0 means the whole file."""
 
-    kind: str  # io, nul, encoding, syntax, compile, python-2, newer-python, conflict, too-large, crash
+    kind: str  # io nul encoding syntax compile python-2 newer-python conflict template notebook too-large crash
     message: str
     line: int
     column: int
@@ -93,6 +102,14 @@ def _explain(text: bytes, error: SyntaxError) -> Unreadable:
     if b"<" in markers and b"=" in markers and b">" in markers:
         first = next(m for m in _CONFLICT.finditer(text) if m[0].startswith(b"<"))
         return Unreadable("conflict", "unresolved merge conflict markers", text.count(b"\n", 0, first.start()) + 1, 0)
+    if _TEMPLATE.search(text):
+        return Unreadable("template", f"a template, no Python until it is rendered: {message}", line, column)
+    magic = _MAGIC.search(text)
+    if magic:
+        at = text.count(b"\n", 0, magic.start()) + 1
+        return Unreadable(
+            "notebook", f"notebook magic in a .py file: {magic[0].decode('ascii', 'replace').strip()}", at, 0
+        )
     if _PYTHON_2.search(message) or (_PYTHON_2_TEXT.search(text) and "unterminated" not in message):
         return Unreadable("python-2", f"Python 2 syntax: {message}", line, column)
     if (_NEWER_TEXT.search(text) or "f-string" in message) and _depth(text) <= _DEPTH and _accepted(text):

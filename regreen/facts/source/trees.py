@@ -38,10 +38,13 @@ def blob_id(content: bytes) -> str:
 def git(repo: Path, *arguments: str, data: bytes | None = None) -> bytes:
     """Run a read-only git command in a repository. Raises subprocess.CalledProcessError."""
     command = ("git", "-c", "core.quotepath=off", "-c", "core.fsmonitor=false", "-C", str(repo), *arguments)
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
-        environment.pop(name, None)  # set when run from a hook; they would point elsewhere
-    return subprocess.run(command, input=data, capture_output=True, check=True, env=environment).stdout
+    return subprocess.run(command, input=data, capture_output=True, check=True, env=_environment()).stdout
+
+
+def _environment() -> dict[str, str]:
+    # Inside a hook git sets variables such as GIT_DIR, which would lead to another repository.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
 
 
 class FolderTree:
@@ -197,7 +200,7 @@ class GitTree:
                 ("git", "-C", str(self.repo), "cat-file", "--batch"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+                env=_environment(),
             )
         process = self._process
         assert process.stdin is not None

@@ -202,8 +202,12 @@ class Visitor:
         for bit, modules, needles in self._gates:
             if modules and modules.isdisjoint(roots):
                 continue
-            if needles and not any(needle in source for needle in needles):
-                continue
+            if needles:
+                for needle in needles:
+                    if needle in source:
+                        break
+                else:
+                    continue
             mask |= bit
         dispatch = self._dispatch.get(mask)
         if dispatch is None:

@@ -202,6 +202,17 @@ def test_left_out_folders_are_counted_and_said(tmp_path: Path) -> None:
     assert "4 Python files in backup" in found.diagnosis.verdict("code.source-readable").note
 
 
+def test_a_committed_environment_is_left_out_whatever_its_name(tmp_path: Path) -> None:
+    for path in ("a.py", "py3/lib/b.py", "py3/lib/x/c.py", "py3x/d.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("x = 1\n")
+    (tmp_path / "py3" / "pyvenv.cfg").write_text("home = /usr\n")
+    files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*.*")}
+
+    assert sorted(survey(MemoryTree(files), SOURCE_READABLE, Policy()).index.files) == ["a.py", "py3x/d.py"]
+    assert sorted(look(tmp_path).index.files) == ["a.py", "py3x/d.py"]
+
+
 def test_a_file_over_the_limit_is_said_and_not_parsed(tmp_path: Path) -> None:
     (tmp_path / "big.py").write_text("x = [\n" + "    1,\n" * 1000 + "]\n")
 

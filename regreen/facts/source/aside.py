@@ -1,0 +1,17 @@
+"""Which files stand beside the product: tests, examples, documents. What is true of services need not be true of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_ASIDE: Final = re.compile(
+    r"(?:^|/)(?:t|unit|tests?|testing|test[_-]\w+|\w+[_-]tests?|testdata|fixtures?|examples?|samples?|docs?|docs_src|demos?"
+    r"|tutorials?|benchmarks?|bench|specs?|mocks?|stubs?)/"
+    r"|(?:^|/)(?:test_[^/]*|[^/]*_tests?|tests?|conftest|[^/]*example[^/]*|[^/]*mock[^/]*)\.pyi?$"
+)
+
+
+def is_aside(path: str) -> bool:
+    """Whether a file, by its path, belongs to tests, examples, documents or measurements."""
+    return bool(_ASIDE.search(path))

@@ -1,0 +1,106 @@
+"""What git's history says about a path: where a file that is gone went. Read-only, and bounded in time.
+
+Only trees that are commits, or edits over one, have a history here; every other answer is "not known".
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from typing import Final, NamedTuple
+
+from regreen.facts.source.index import Index
+from regreen.facts.source.trees import GitTree, OverlayTree
+
+_BUDGET: Final = 30.0  # seconds of git for one index
+_ONE: Final = 15.0  # seconds for one command
+_HOPS: Final = 6  # renames of one file that are followed
+
+
+class Renamed(NamedTuple):
+    """A file that a commit renamed: its path now, and the last commit on the way."""
+
+    path: str
+    commit: str
+    date: str
+    subject: str
+
+    def __str__(self) -> str:
+        return f"commit {self.commit[:10]} of {self.date} ({self.subject}) renamed it to {self.path}"
+
+
+class _Git:
+    def __init__(self, index: Index) -> None:
+        tree = index.tree
+        while isinstance(tree, OverlayTree):
+            tree = tree.base
+        self.tree = tree if isinstance(tree, GitTree) else None
+        self.left = _BUDGET
+
+    def run(self, *arguments: str) -> str:
+        """What a git command prints; nothing if it fails, takes too long, or the time of this index is used up."""
+        if self.tree is None or self.left <= 0:
+            return ""
+        command = ("git", "-c", "core.quotepath=off", "-C", str(self.tree.repo), *arguments)
+        environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+        for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
+            environment.pop(name, None)
+        started = time.monotonic()
+        try:
+            done = subprocess.run(
+                command, capture_output=True, check=True, env=environment, timeout=min(_ONE, self.left)
+            )
+        except (subprocess.SubprocessError, OSError):
+            return ""
+        finally:
+            self.left -= time.monotonic() - started
+        return done.stdout.decode("utf-8", "surrogateescape")
+
+
+def renamed(index: Index, path: str) -> Renamed | None:
+    """Where a file went that the tree does not have: the path that renames lead to, if the tree has it."""
+    known: dict[str, Renamed | None] = index.derive("renames", lambda _: {})
+    if path not in known:
+        known[path] = _follow(index, path)
+    return known[path]
+
+
+def _follow(index: Index, path: str) -> Renamed | None:
+    git = index.derive("git", _Git)
+    if git.tree is None:
+        return None
+    commit = git.tree.commit
+    for _ in range(_HOPS):
+        # A rename shows as a deletion where only the old path is looked at; that keeps git from comparing whole trees.
+        line = git.run("log", "-1", "--diff-filter=D", "--no-renames", "--format=%H%x09%cs%x09%s", commit, "--", path)
+        if not line:
+            return None
+        found, _, rest = line.strip().partition("\t")
+        date, _, subject = rest.partition("\t")
+        changes = git.run(
+            "show", "-m", "--first-parent", "-M50%", "--diff-filter=R", "--name-status", "-z", "--format=", found
+        )
+        fields = [field for field in changes.split("\0") if field]
+        pairs = {
+            old: new for kind, old, new in zip(fields[::3], fields[1::3], fields[2::3], strict=False) if kind[:1] == "R"
+        }
+        if path not in pairs:
+            return None
+        path = pairs[path]
+        if index.tree.exists(path):
+            return Renamed(path, found, date, subject)
+    return None
+
+
+def dropped(index: Index, path: str, text: str) -> str:
+    """The commit that last changed how often a text occurs in a file, in words; empty if that is not known."""
+    git = index.derive("git", _Git)
+    if git.tree is None:
+        return ""
+    line = git.run("log", "-1", "--format=%h%x09%cs%x09%s", f"-S{text}", git.tree.commit, "--", path).strip()
+    if not line:
+        return ""
+    commit, _, rest = line.partition("\t")
+    date, _, subject = rest.partition("\t")
+    return f"commit {commit} of {date} ({subject})"
