@@ -27,9 +27,13 @@ _EXPECTED: Final = {
     "encoding": "text in the encoding that the file declares (PEP 263), UTF-8 by default",
     "conflict": "a resolved merge",
     "python-2": "Python 3 source",
+    "template": "a name that does not end in .py (.py.j2, say), or the file named in `exclude`",
+    "notebook": "a notebook (.ipynb), or Python without magics",
     "too-large": "source small enough to be parsed, or the file named in `exclude`",
 }
-_NOTES: Final = frozenset({"too-large", "newer-python"})  # true for this run, no fault of the file
+_NOTES: Final = frozenset(
+    {"too-large", "newer-python", "template", "notebook"}
+)  # true for this run, no fault of the file
 
 EXAMPLES: Final = (
     Example("a string that is never closed", {"a.py": 'x = ""Text."\n'}, fires=1),
@@ -42,6 +46,13 @@ EXAMPLES: Final = (
     Example("nonlocal at the top level", {"a.py": "nonlocal x\n"}, fires=1),
     Example("Python 2", {"a.py": "print 'hello'\n"}, fires=1),
     Example("break outside a loop", {"a.py": "if True:\n    break\n"}, fires=1),
+    Example(
+        "a template under a .py name",
+        {"a.py": "class {{ name }}:\n    {% if x %}\n    y = 1\n    {% endif %}\n"},
+        fires=1,
+    ),
+    Example("an exported notebook", {"a.py": "# In[1]:\n%matplotlib inline\nx = 1\n"}, fires=1),
+    Example("braces that are valid Python", {"a.py": 'x = f"{{ {1} }}"\ny = {"a": {"b"}}\n'}),
     Example("an empty file", {"a.py": ""}),
     Example("quoted conflict markers", {"a.py": 'x = """\n<<<<<<< HEAD\n=======\n>>>>>>> b\n"""\n'}),
     Example("await inside an async function", {"a.py": "async def f(g):\n    return [await x for x in g]\n"}),

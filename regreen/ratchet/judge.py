@@ -11,6 +11,7 @@ from .exceptions import is_subclass
 from .formula import atoms
 from .marks import Case, Cases
 from .match import Loss, Match, Matcher, missing_guards
+from .resemblance import IDLE
 from .source import Function, dotted
 from .unit import Unit, runs
 from .verdict import Grade, TestVerdict
@@ -42,7 +43,7 @@ def _match(old: Unit, new: Unit) -> Match:
     before, after = old.record.obligations, new.record.obligations
     result = Matcher(before, after, old.record.locals, new.record.locals, own, acts=acts).run()
     if old.record.only_runs and old.record.acts:
-        done = [act for act in old.record.acts if act.called]
+        done = [act for act in old.record.acts if act.called and act.name.rpartition(".")[2] not in IDLE]
         wanted = done if new.record.only_runs else done[-1:]
         running = Matcher(runs(wanted), runs(new.record.ran), set(), set()).run()
         result.losses += running.losses

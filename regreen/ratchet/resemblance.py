@@ -14,7 +14,8 @@ from .formula import Atom, Formula, subjects
 from .obligation import Act, Guard, Obligation
 
 _RELATION: Final = "<=>"
-_IDLE: Final = frozenset({"subTest", "print", "debug", "info", "sleep", "isinstance", "len"})
+#: Calls that check nothing and do nothing to the subject.
+IDLE: Final = frozenset({"subTest", "print", "debug", "info", "sleep", "isinstance", "len"})
 ALIKE: Final = 0.45
 """How much of their words two assertions must share for one to count as the other, rewritten."""
 _PLAIN: Final = frozenset(
@@ -26,7 +27,7 @@ _WORD: Final = re.compile(r"\w+")
 def done_before(acts: Sequence[Act], obligation: Obligation) -> list[str]:
     """What was done before an assertion to the objects that it looks at."""
     done = acts[: obligation.epoch]
-    idle = _IDLE if "clos" in str(obligation.shallow) else _IDLE | {"close", "aclose"}  # `with` closes as well
+    idle = IDLE if "clos" in str(obligation.shallow) else IDLE | {"close", "aclose"}  # `with` closes as well
     return [act.name for act in done if act.touches & obligation.looks and act.name not in idle]
 
 

@@ -138,8 +138,11 @@ def _within_tests(origin: str, path: str) -> str:
 
 
 def _modern(origin: str) -> str:
-    """The standard library's name of something imported from its backport."""
-    first, dot, rest = origin.partition(".")
+    """The one name of something imported from a backport of the standard library, or through its source root.
+
+    `src.app.errors` and `app.errors` are one module reached by two names: `src` is a source root by convention.
+    """
+    first, dot, rest = origin.removeprefix("src.").partition(".")
     return _BACKPORTS.get(first, first) + dot + rest
 
 

@@ -57,7 +57,9 @@ class Eye:
 
     def tree(self, commit: str) -> GitTree:
         """The target's tree in a commit, without what its policy excludes."""
-        return GitTree(self.repository.folder, self.repository.tree(commit), self.policy.exclude)
+        # The commit itself where it can be: remedies follow its history. A folder of a repository is a bare tree.
+        start = self.repository.tree(commit) if self.repository.prefix else commit
+        return GitTree(self.repository.folder, start, self.policy.exclude)
 
     def look(self, tree: GitTree | OverlayTree) -> Sight:
         """Judge a tree."""

@@ -133,11 +133,10 @@ class Draft:
             indent = self.text.indent(last.lineno).decode(self.text.encoding)
             below = self.text.line_start((last.end_lineno or last.lineno) + 1)
             rest = self.text.source[end:below]
-            tail = rest.lstrip(b", \t")
-            if tail.startswith(
-                (b"#", b"\r", b"\n")
-            ):  # nothing but a comma and a comment follows: they stay where they are
-                comma = b"" if rest.lstrip().startswith(b",") else b","
+            behind = _COMMENT.sub(b"", self.text.source[end : self.end(call) - 1])
+            comma = b"" if rest.lstrip().startswith(b",") else b","
+            if rest.lstrip(b", \t").startswith((b"#", b"\r", b"\n")) and not (comma and b"," in behind):
+                # nothing but a comma and a comment follows in the line: they stay where they are
                 added = self.text.encode("".join(f"{indent}{item},\n" for item in arguments))
                 return Splice(self.path, end, below, comma + rest + added)
             return self.insert(end, "".join(f",\n{indent}{item}" for item in arguments))

@@ -12,7 +12,7 @@ from regreen.model import Finding, Span, Splice
 
 #: Callees whose first string argument names a module or something in it (unittest.mock, pytest, importlib).
 _BY_NAME: Final = frozenset({"patch", "setattr", "delattr", "import_module", "importorskip", "find_spec"})
-_WIDTH: Final = 120
+_WIDTH: Final = 100
 
 
 def statement_at(draft: Draft, finding: Finding) -> ast.Import | ast.ImportFrom:

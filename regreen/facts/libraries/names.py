@@ -183,10 +183,10 @@ class Names:
         else:
             name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
             inner = Space("function", name, node, space)
-            outside = ()
+            outside = (node.args,)  # defaults and annotations are the outer scope's
             if not isinstance(node, ast.Lambda):
                 space.bind(node.name, Binding("def", node))
-                outside = (*node.decorator_list, *((node.returns,) if node.returns else ()))
+                outside = (node.args, *node.decorator_list, *((node.returns,) if node.returns else ()))
             arguments = node.args
             for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
                 inner.bind(argument.arg, Binding("parameter", argument))

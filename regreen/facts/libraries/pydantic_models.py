@@ -232,35 +232,28 @@ class Models:
 
     def heirs(self) -> Iterator[tuple[FileFacts, list[str]]]:
         """Files that do not import pydantic and hold models, by bases from elsewhere in the tree."""
-        direct = {
-            path for path, file in self._index.files.items() if any(map(_is_import_of_pydantic, file.raw_imports))
-        }
-        names = self._model_names() if direct else set()
-        for path, file in self._index.files.items():
-            if not names or path in direct:
-                continue
-            found = [
-                item.qualname
-                for item in file.classes
-                if any(base.rpartition(".")[2] in names for base in item.bases) and self.is_model(path, item.qualname)
-            ]
-            if found:
-                yield file, found
-
-    def _model_names(self) -> set[str]:
-        """Names of classes that may be models, by name only: what `is_model` is worth being asked for."""
-        names = {"BaseSettings"}
-        pairs = [
-            (item.qualname.rpartition(".")[2], {base.rpartition(".")[2] for base in item.bases})
-            for file in self._index.files.values()
-            for item in file.classes
-            if item.bases
-        ]
-        grown = {"BaseModel", "GenericModel", "SQLModel", "BaseSettings"}
-        while grown:
-            names |= grown
-            grown = {name for name, bases in pairs if name not in names and bases & grown}
-        return names - {"BaseModel", "GenericModel", "SQLModel"}
+        files = self._index.files
+        direct = {path for path, file in files.items() if any(map(_is_import_of_pydantic, file.raw_imports))}
+        if not direct:
+            return
+        below: dict[str, list[tuple[str, str]]] = {}  # by the last part of a base's name: what derives from it
+        for path, file in files.items():
+            for item in file.classes:
+                for base in item.bases:
+                    below.setdefault(base.rpartition(".")[2], []).append((path, item.qualname))
+        found: dict[str, list[str]] = {}
+        names = ["BaseModel", "GenericModel", "SQLModel", "BaseSettings"]
+        seen = set(names)
+        while names:
+            for path, qualname in below.get(names.pop(), ()):
+                own = qualname.rpartition(".")[2]
+                if own not in seen:
+                    seen.add(own)
+                    names.append(own)
+                if path not in direct and self.is_model(path, qualname):
+                    found.setdefault(path, []).append(qualname)
+        for path in sorted(found):
+            yield files[path], found[path]
 
     def _table(self, path: str) -> dict[str, ClassFacts]:
         known = self._tables.get(path)

@@ -104,7 +104,7 @@ _AT_FAULT: Final = {
 SUSPECT: Final = re.compile(
     rb"timeout|extra_headers|additional_headers|\.open\b|\.closed\b|legacy|WebSocket\w*Protocol|WebSocketServer\b"
     rb"|InvalidStatusCode|AbortHandshake|RedirectHandshake|websockets\.client|websockets\.server|protocol_factory"
-    rb"|from[ \t]+websockets[ \t]+import[^\n]*\b(?:client|server)\b|create_protocol|klass|read_limit|loop[ \t]*="
+    rb"|from[ \t]+websockets[ \t]+import[^\n]*\b(?:client|server)\b|create_protocol|klass|read_limit|loop[ \t]*=|\*\*"
 )
 
 

@@ -20,6 +20,10 @@ from regreen.model import Splice
 _CLIENTS: Final = frozenset({"connect", "unix_connect"})
 _SERVERS: Final = frozenset({"serve", "unix_serve"})
 _TYPES: Final = frozenset({"WebSocketClientProtocol", "WebSocketServerProtocol", "WebSocketServer"})
+#: Attributes of a legacy connection that its successor does not have.
+_GONE: Final = frozenset(
+    {"open", "closed", "request_headers", "response_headers", "host", "port", "secure", "messages", "ensure_open"}
+)
 _MOVED: Final = frozenset(
     {"status_code", "headers"}
 )  # attributes of InvalidStatusCode that its successor's response has
@@ -86,6 +90,13 @@ def use_edits(draft: Draft, old: str, use: ast.expr) -> list[Splice]:
             raise UndecidedError(
                 f"{old} is subclassed or called here", "how this class looks on the current connection"
             )
+        if isinstance(parent, ast.Call | ast.keyword | ast.Tuple | ast.List | ast.Compare):
+            gone = next((node.attr for node in draft.names.attributes if node.attr in _GONE), "")
+            if gone:  # behind isinstance(), or on a mock made from the type, it would become an AttributeError
+                raise UndecidedError(
+                    f"the type is used as a value, and `.{gone}` in this file is of the legacy connection alone",
+                    f"what takes the place of `.{gone}`, together with the type",
+                )
         return []
     if old == "InvalidStatusCode":
         return _status(draft, use, parent)

@@ -28,9 +28,9 @@ REMOTE: Final = (HTTP, SOCKET, SQL, REDIS, KAFKA, NEO4J, CLOUD)
 WORDS: Final = {
     "requests": HTTP, "httpx": HTTP, "aiohttp": HTTP, "urllib": HTTP, "urlopen": HTTP, "urllib3": HTTP, "http": HTTP,
     "websockets": SOCKET, "websocket": SOCKET, "sqlalchemy": SQL, "psycopg": SQL, "psycopg2": SQL, "asyncpg": SQL,
-    "sqlite3": SQL, "pymysql": SQL, "aiosqlite": SQL, "postgres": SQL, "postgresql": SQL, "mysql": SQL, "database": SQL,
+    "sqlite3": SQL, "pymysql": SQL, "aiosqlite": SQL, "postgres": SQL, "postgresql": SQL, "mysql": SQL,
     "redis": REDIS, "aioredis": REDIS, "kafka": KAFKA, "confluent_kafka": KAFKA, "aiokafka": KAFKA, "neo4j": NEO4J,
-    "boto3": CLOUD, "botocore": CLOUD, "s3": CLOUD, "bigquery": CLOUD, "storage": CLOUD, "pubsub": CLOUD, "dynamodb": CLOUD,
+    "boto3": CLOUD, "botocore": CLOUD, "s3": CLOUD, "bigquery": CLOUD, "pubsub": CLOUD, "dynamodb": CLOUD,
     "sqs": CLOUD, "shutil": FILES, "tmp_path": FILES, "tmpdir": FILES, "subprocess": PROCESS, "popen": PROCESS,
     "sleep": TIME, "monotonic": TIME,
 }  # fmt: skip
@@ -52,6 +52,11 @@ _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _STAND_IN: Final = re.compile(r"(?:^|_)(?:mock(?:ed)?|fake|stub(?:bed)?|dummy)(?:_|$)")
 
 
+_NAMED: Final = frozenset(WORDS)
+_STANDING_IN: Final = frozenset(STAND_INS)
+_HINTS: Final = ("mock", "Mock", "fake", "Fake", "stub", "Stub", "dummy", "Dummy")
+
+
 @dataclass(frozen=True, slots=True)
 class Met:
     """What one test's text says: boundaries that are real, those that are replaced, and the patched targets."""
@@ -62,25 +67,26 @@ class Met:
     patched: tuple[str, ...]
 
 
-def met(text: str, names_only: str = "") -> Met:
-    """Read a test function's source, decorators and parameters included; `names_only` adds words such as fixtures."""
+def met(text: str) -> Met:
+    """Read a test function's source, decorators and parameters included."""
     mocked: set[str] = set()
     real: set[str] = set()
     targets: list[str] = []
     rest = text
-    for match in _PATCH.finditer(text):
+    for match in _PATCH.finditer(text) if "patch" in text or "set" in text or "autospec" in text else ():
         target = match[1].strip("\"'") + (f".{match[2].strip(chr(34) + chr(39))}" if match[2] else "")
         targets.append(target)
         mocked.update(_of(target))
         rest = rest.replace(match[0], " ")
-    for word in dict.fromkeys(_NAME.findall(f"{rest} {names_only}")):
-        known = STAND_INS.get(word)
-        if known is not None:
-            mocked.add(known)
-        elif _STAND_IN.search(word.lower()):
-            mocked.update(_of(word))
-        elif word in WORDS:
-            real.add(WORDS[word])
+    words = set(_NAME.findall(rest))
+    for word in words & _STANDING_IN:
+        mocked.add(STAND_INS[word])
+    for word in words & _NAMED:
+        real.add(WORDS[word])
+    if any(hint in rest for hint in _HINTS):
+        for word in words:
+            if _STAND_IN.search(word.lower()):
+                mocked.update(_of(word))
     inside = any(name in text for name in IN_PROCESS)
     if inside:
         real.discard(HTTP)

@@ -352,6 +352,8 @@ def declared(name: str, names: Collection[str]) -> str:
     for candidate in likely(name):
         if candidate in names:
             return candidate
+    if providers(name):
+        return ""
     root = name.partition(".")[0]
     plain = canonicalize_name(root)
     for other in names:  # namespace packages and plugins: `azure.identity` from `azure-mgmt`, `foo` from `foo-core`

@@ -6,6 +6,7 @@ Only trees that are commits, or edits over one, have a history here; every other
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from typing import Final, NamedTuple
@@ -104,3 +105,19 @@ def dropped(index: Index, path: str, text: str) -> str:
     commit, _, rest = line.partition("\t")
     date, _, subject = rest.partition("\t")
     return f"commit {commit} of {date} ({subject})"
+
+
+def defined_until(index: Index, path: str, name: str) -> str:
+    """The commit before which a file bound a name at its top level, in words; empty if it never did, or it is not known."""
+    git = index.derive("git", _Git)
+    if git.tree is None:
+        return ""
+    line = git.run("log", "-1", "--format=%H%x09%cs%x09%s", f"-S{name}", git.tree.commit, "--", path).strip()
+    commit, _, rest = line.partition("\t")
+    before = git.run("show", f"{commit}^:{path}") if commit else ""
+    word = re.escape(name)
+    bound = rf"(?m)^(?:(?:async[ \t]+def|def|class)[ \t]+{word}\b|{word}[ \t]*[:=]|from[ \t]+\S+[ \t]+import\b[^\n#]*\b{word}\b)"
+    if not re.search(bound, before):
+        return ""
+    date, _, subject = rest.partition("\t")
+    return f"commit {commit[:10]} of {date} ({subject})"

@@ -8,13 +8,13 @@ Python's own import protocol, replayed on the facts of the tree (https://docs.py
 from __future__ import annotations
 
 import ast
-import posixpath
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+from regreen.facts.source.importpass import Own, imports
 from regreen.facts.source.index import Index
-from regreen.facts.source.modules import FILE, FOLDER, ModuleMap, modules
+from regreen.facts.source.modules import FILE, FOLDER, ModuleMap, Target, modules
 from regreen.facts.source.structure import IMPORTED, KIND
 from regreen.facts.source.syntax import Unreadable, parse
 from regreen.facts.source.visitor import CONDITIONAL, IMPORT_HANDLER, IN_TRY, TYPE_CHECKING_ONLY, VERSION_GUARDED
@@ -54,74 +54,97 @@ class Initialization:
         self._index = index
         self._modules: ModuleMap = modules(index)
         self._bound: dict[str, dict[str, int] | None] = {}
+        self._inits: dict[str, tuple[str, ...]] = {}
+        self._steps: dict[str, tuple[Step, ...]] = {}
         self._left = _STEPS
         self.cut_short = False
 
     @cached_property
     def steps(self) -> dict[str, tuple[Step, ...]]:
         """The imports that run when a module does, for every module that imports something of the tree."""
-        table: dict[str, tuple[Step, ...]] = {}
-        for path, file in self._index.files.items():
-            if path.endswith(".pyi"):
-                continue
-            found = [
-                step
-                for item in file.raw_imports
-                if not item[8] and not item[7] & _NOT_RUN and (not item[7] & CONDITIONAL or item[7] & IN_TRY)
-                for step in self._step(path, item)
-            ]
-            if found:
-                table[path] = tuple(found)
-        return table
+        every = {path: self.of(path) for path in imports(self._index).own}
+        return {path: steps for path, steps in every.items() if steps}
 
-    def _step(self, path: str, item: tuple[Any, ...]) -> Iterator[Step]:
-        level, module, names, flags = item[4], item[5], item[6], item[7]
-        resolve = self._modules.resolve
-        guarded = bool(flags & IN_TRY)
-        if level < 0:
-            for name, _ in names:
-                target = resolve(path, -1, name)
-                if target.state == FILE and not target.path.endswith(".pyi"):
-                    yield Step(item, (*self._above(path, target.path), target.path), "", (), guarded)
+    def of(self, path: str) -> tuple[Step, ...]:
+        """The imports of the tree's own that run when a module does."""
+        found = self._steps.get(path)
+        if found is None:
+            made = (self._step(path, own.item, own.target) for own in self._running(path))
+            found = self._steps[path] = tuple(step for step in made if step is not None)
+        return found
+
+    def _running(self, path: str) -> Iterator[Own]:
+        """A module's imports that run when it does."""
+        if path.endswith(".pyi"):
             return
-        target = resolve(path, level, module)
-        if target.state not in (FILE, FOLDER) or target.path.endswith(".pyi"):
-            return
+        for own in imports(self._index).own.get(path, ()):
+            item, _, target = own
+            flags = item[7]
+            if item[8] or flags & _NOT_RUN or (flags & CONDITIONAL and not flags & IN_TRY):
+                continue
+            if target.state in (FILE, FOLDER) and not target.path.endswith(".pyi"):
+                yield own
+
+    @cached_property
+    def _graph(self) -> dict[str, set[str]]:
+        """What each module runs, without the order."""
+        graph: dict[str, set[str]] = {}
+        sources = self._modules.sources
+        for path in imports(self._index).own:
+            runs: set[str] = set()
+            for item, _, target in self._running(path):
+                if target.path:
+                    runs.add(target.path)
+                    runs.update(self._above(path, target.path))
+                if item[4] >= 0 and (not target.path or target.path.endswith("__init__.py")):
+                    inner = (sources.get(f"{target.key}/{name}" if target.key else name) for name, _ in item[6])
+                    runs.update(source for source in inner if source is not None)
+            if runs:
+                graph[path] = runs
+        return graph
+
+    def _step(self, path: str, item: tuple[Any, ...], target: Target) -> Step | None:
+        guarded = bool(item[7] & IN_TRY)
         runs = (*self._above(path, target.path), target.path) if target.state == FILE else ()
+        if item[4] < 0:
+            return Step(item, runs, "", (), guarded) if runs else None
         wanted: list[str] = []
         inner: list[str] = []
         is_package = target.state == FOLDER or target.path.endswith("__init__.py")
-        for name, _ in names:
+        defs = self._index.files[target.path].defs if target.state == FILE else {}
+        for name, _ in item[6]:
             submodule = (
                 self._modules.sources.get(f"{target.key}/{name}" if target.key else name) if is_package else None
             )
-            bits = self._index.files[target.path].defs.get(name, 0) if target.state == FILE else 0
-            if submodule is not None and bits & KIND in (0, IMPORTED):
+            if submodule is not None and defs.get(name, 0) & KIND in (0, IMPORTED):
                 inner.append(submodule)
             elif name != "*" and target.state == FILE and submodule is None:
                 wanted.append(name)
-        if runs or inner:
-            yield Step(item, (*runs, *inner), target.path if wanted else "", tuple(wanted), guarded)
+        if not runs and not inner:
+            return None
+        return Step(item, (*runs, *inner), target.path if wanted else "", tuple(wanted), guarded)
 
     def _above(self, importer: str, path: str) -> tuple[str, ...]:
         """The `__init__`s that run before a module does, outermost first."""
-        found: list[str] = []
-        folder = posixpath.dirname(path)
+        folder = path.rpartition("/")[0]
         if path.endswith("__init__.py"):
-            folder = posixpath.dirname(folder)
-        while folder in self._modules.roots.packages:
-            init = self._modules.sources.get(folder)
-            if init is not None and init != importer:
-                found.append(init)
-            folder = posixpath.dirname(folder)
-            if not folder:
-                break
-        return tuple(reversed(found))
+            folder = folder.rpartition("/")[0]
+        found = self._inits.get(folder)
+        if found is None:
+            inits: list[str] = []
+            here = folder
+            while here and here in self._modules.roots.packages:
+                init = self._modules.sources.get(here)
+                if init is not None:
+                    inits.append(init)
+                here = here.rpartition("/")[0]
+            found = self._inits[folder] = tuple(reversed(inits))
+        return tuple(init for init in found if init != importer) if importer in found else found
 
     @cached_property
     def circles(self) -> list[frozenset[str]]:
         """Groups of modules that import each other, directly or not (strongly connected components, Tarjan)."""
-        graph = {path: {run for step in steps for run in step.runs} for path, steps in self.steps.items()}
+        graph = self._graph
         number: dict[str, int] = {}
         low: dict[str, int] = {}
         stack: list[str] = []
@@ -176,7 +199,7 @@ class Initialization:
                 return
             running.append(path)
             lines[path] = 0
-            for step in self.steps.get(path, ()):
+            for step in self.of(path):
                 self._left -= 1
                 if self._left < 0:
                     self.cut_short = True
@@ -226,11 +249,11 @@ class Initialization:
     def outside(self, group: frozenset[str]) -> dict[str, tuple[str, ...]]:
         """Modules outside a group that import into it: the group's modules in the order in which they do."""
         found: dict[str, tuple[str, ...]] = {}
-        for path, steps in self.steps.items():
-            if path not in group:
-                runs = tuple(run for step in steps if not step.guarded for run in step.runs if run in group)
-                if runs:
-                    found[path] = runs
+        for path, runs in self._graph.items():
+            if path not in group and not group.isdisjoint(runs):
+                ways = tuple(run for step in self.of(path) if not step.guarded for run in step.runs if run in group)
+                if ways:
+                    found[path] = ways
         return found
 
 

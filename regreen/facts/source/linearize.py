@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 
 
 class NoOrderError(ValueError):
-    """The bases of a class have no consistent order. `first` and `second` are asked for in both orders."""
+    """The bases of the class `name` have no consistent order. `first` and `second` are asked for in both orders."""
 
     def __init__(self, name: str, first: str, second: str) -> None:
         super().__init__(f"{name}: {first} before {second}, and {second} before {first}")
+        self.name = name
         self.first = first
         self.second = second
 

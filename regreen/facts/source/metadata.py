@@ -67,7 +67,7 @@ class Metadata:
         folder = posixpath.dirname(path)
         while True:
             here = tuple(d for d in found if _home(d.path) == folder)
-            if any(d.kind != "lock" for d in here):
+            if any(d.kind in ("require", "build") for d in here):
                 return here
             if not folder:
                 return tuple(found)
@@ -95,9 +95,9 @@ def requirement(index: Index, name: str, path: str = "") -> SpecifierSet | None:
     found = [d for d in metadata(index).near(name, path) if d.kind != "lock"]
     if not any(d.kind != "constrain" for d in found):
         return None
-    homes = {_home(d.path) for d in found}
+    required = [d for d in found if d.kind != "constrain"]
     joined = SpecifierSet()
-    if len(homes) > 1 and len({d.specifier for d in found}) > 1:
+    if len({_home(d.path) for d in required}) > 1 and len({d.specifier for d in required}) > 1:
         return joined  # several projects, each with its own range
     for item in found:
         joined &= read.specifiers(item.specifier)

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from regreen.facts.source.distributions import STDLIB, declared, known
 from regreen.facts.source.index import FileFacts, Index
 from regreen.facts.source.metadata import metadata
+from regreen.facts.source.reliance import Reliance, reliance
 from regreen.facts.source.roots import roots
 from regreen.facts.source.structure import IMPORTED, KIND, VARIABLE
 
@@ -89,6 +90,7 @@ class ModuleMap:
         self._memo: dict[tuple[str, int, str], Target] = {}
         self._search: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._symbols: dict[tuple[str, str], Symbol] = {}
+        self._bound: dict[str, dict[str, list[tuple[int, str, str, str, int]]]] = {}
         self._external: dict[str, bool] = {}
         known_names = metadata(index)
         self._declared = frozenset(known_names.names - known_names.own)
@@ -199,7 +201,8 @@ class ModuleMap:
         assert found is not None
         return found
 
-    def _places(self, folder: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def places(self, folder: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Where a folder's files look for modules: the roots around it and the explicit ones; then all others."""
         places = self._search.get(folder)
         if places is None:
             near = tuple(dict.fromkeys((*self.roots.around(folder), *sorted(self.roots.explicit), "")))
@@ -214,7 +217,7 @@ class ModuleMap:
             return _EXTERNAL
         if top not in self.by_name:
             return _EXTERNAL
-        near, rest = self._places(folder)
+        near, rest = self.places(folder)
         failed: Target | None = None
         namespace: Target | None = None
         for group in (near, rest):
@@ -230,37 +233,18 @@ class ModuleMap:
                 break
         if namespace is not None:
             return namespace
+        if self.is_external(module) or (failed is not None and failed.weak and not self._used_as_package(failed.key)):
+            return _EXTERNAL
         hidden = self._hidden(folder, path, parts)
         if hidden is not None and hidden.state != MISSING:
             return hidden
-        if self.is_external(module) or (failed is not None and failed.weak and not self._used_as_package(failed.key)):
-            return _EXTERNAL
         if top == "test" or top == "conftest":
             return _EXTERNAL if failed is None or failed.weak else failed
         return failed or hidden or _EXTERNAL
 
     def _used_as_package(self, key: str) -> bool:
         """Whether imports elsewhere find modules through the topmost folder of a key, so that it is on the path."""
-        return any(key == used or key.startswith(f"{used}/") for used in self._used)
-
-    @cached_property
-    def _used(self) -> frozenset[str]:
-        """Folders without `__init__` that absolute imports name first on their way to a file of the tree."""
-        used: set[str] = set()
-        for path, file in self.index.files.items():
-            folder = path.rpartition("/")[0]
-            for _, _, _, _, level, module, names, *_ in file.raw_imports:
-                for name in (module,) if level == 0 else [n for n, _ in names] if level < 0 else ():
-                    top, _, rest = name.partition(".")
-                    if top not in self.by_name or top in STDLIB:
-                        continue
-                    for root in self._places(folder)[0]:
-                        key = f"{root}/{top}" if root else top
-                        if key in self.folders and key not in self.sources and key not in used:
-                            inner = f"{key}/{rest.replace('.', '/')}" if rest else key
-                            if inner in self.sources or any(f"{inner}/{n}" in self.sources for n, _ in names):
-                                used.add(key)
-        return frozenset(used)
+        return any(key == used or key.startswith(f"{used}/") for used in self._evidence.used)
 
     def _hidden(self, folder: str, path: str, parts: Sequence[str]) -> Target | None:
         """A place that no rule knows: accepted where code beside it relies on it, or where the path is computed."""
@@ -270,7 +254,7 @@ class ModuleMap:
             target = self._under(root, parts)
             if target.state in (MISSING, EXTERNAL):
                 continue
-            if self._computed(folder, path) or root in self._relied:
+            if self._computed(folder, path) or root in self._evidence.relied:
                 return target
             if target.state == FILE and found is None:
                 found = Target(MISSING, missing=parts[0], weak=True)
@@ -293,38 +277,8 @@ class ModuleMap:
         return self._computed(path.rpartition("/")[0], path)
 
     @cached_property
-    def _relied(self) -> frozenset[str]:
-        """Folders below which files import absolutely what lies directly in the folder, so that it must be on the path.
-
-        A folder that is itself imported as a package from outside does not count: there such an import is a fault.
-        """
-        wanted: dict[str, set[str]] = {}
-        outside: set[str] = set()
-        for path, file in self.index.files.items():
-            folder = path.rpartition("/")[0]
-            for _, _, _, _, level, module, names, *_ in file.raw_imports:
-                for name in (module,) if level == 0 else [n for n, _ in names] if level < 0 else ():
-                    top = name.partition(".")[0]
-                    keys = self.by_name.get(top)
-                    if keys is None or top in STDLIB:
-                        continue
-                    resolved = None
-                    for root in self._places(folder)[0]:
-                        here = f"{root}/{top}" if root else top
-                        if here in self.sources or here in self.folders:
-                            resolved = f"{root}/{name.replace('.', '/')}" if root else name.replace(".", "/")
-                            break
-                    if resolved is None:
-                        for key in keys:
-                            root = key[: -len(top)].rstrip("/")
-                            if folder == root or folder.startswith(f"{root}/"):
-                                wanted.setdefault(root, set()).add(path)
-                        continue
-                    while resolved:  # packages above what is imported, when the importer is outside them
-                        if not f"{folder}/".startswith(f"{resolved}/"):
-                            outside.add(resolved)
-                        resolved = posixpath.dirname(resolved)
-        return frozenset(root for root in wanted if root not in outside or root.rpartition("/")[2] in ("src", "lib"))
+    def _evidence(self) -> Reliance:
+        return reliance(self)
 
     def symbol(self, path: str, name: str) -> Symbol:
         """What a top-level name of a file is, through imports, star imports and aliases."""
@@ -385,22 +339,33 @@ class ModuleMap:
 
     def _imported(self, file: FileFacts, name: str) -> Symbol:
         found = _MAYBE
-        for _, _, _, _, level, module, names, flags, scope in file.raw_imports:
-            if scope:
-                continue
-            for original, alias in names:
-                if (alias or (original.partition(".")[0] if level < 0 else original)) != name:
-                    continue
-                if level < 0:
-                    target = self.resolve(file.path, -1, original if alias else name)
-                    found = Symbol(MODULE, target.path, "", 0, target.key) if target.state in (FILE, FOLDER) else _MAYBE
-                else:
-                    found = self.member(self.resolve(file.path, level, module), original)
-                    if found.state == ABSENT:
-                        found = _MAYBE  # broken there, and reported there; bound here as far as importers can tell
-                if not flags:
-                    return found
+        for level, module, original, alias, flags in self._bindings(file).get(name, ()):
+            if level < 0:
+                target = self.resolve(file.path, -1, original if alias else name)
+                found = Symbol(MODULE, target.path, "", 0, target.key) if target.state in (FILE, FOLDER) else _MAYBE
+            else:
+                target = self.resolve(file.path, level, module)
+                inner = self._at(f"{target.key}/{original}" if target.key else original)
+                if target.path == file.path and inner is not None:  # a package that imports its own module
+                    return Symbol(MODULE, inner.path, "", 0, inner.key)
+                found = self.member(target, original)
+                if found.state == ABSENT:
+                    found = _MAYBE  # broken there, and reported there; bound here as far as importers can tell
+            if not flags:
+                return found
         return found
+
+    def _bindings(self, file: FileFacts) -> dict[str, list[tuple[int, str, str, str, int]]]:
+        """What the imports at the top level of a file bind: (level, module, name there, alias, flags) by local name."""
+        table = self._bound.get(file.path)
+        if table is None:
+            table = self._bound[file.path] = {}
+            for _, _, _, _, level, module, names, flags, scope in file.raw_imports:
+                if not scope:
+                    for original, alias in names:
+                        local = alias or (original.partition(".")[0] if level < 0 else original)
+                        table.setdefault(local, []).append((level, module, original, alias, flags))
+        return table
 
     def named(self, path: str, dotted: str) -> Symbol:
         """What a dotted name means at the top level of a file: `models.User` after `from app import models`."""

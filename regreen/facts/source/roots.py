@@ -57,11 +57,15 @@ class Roots:
                 name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
             ):
                 self.inserted.add(self.base(folder))
-        sources = {
-            folder
-            for folder in {posixpath.dirname(p) for p in (*self.packages, *index.files)}
-            if folder.rpartition("/")[2] in _SOURCE_NAMES and folder not in self.packages
-        }
+        sources: set[str] = set()
+        seen: set[str] = set()
+        for path in index.files:
+            folder = posixpath.dirname(path)
+            while folder and folder not in seen:
+                seen.add(folder)
+                if folder.rpartition("/")[2] in _SOURCE_NAMES and folder not in self.packages:
+                    sources.add(folder)
+                folder = posixpath.dirname(folder)
         self.sources = sources
         self.projects = projects - self.packages | {""}
         self.known = self.explicit | self.sources | self.projects | self.inserted

@@ -25,6 +25,14 @@ CONDITIONAL: Final = 32
 _IGNORE: Final = re.compile(rb"#\s*regreen:\s*ignore\[([\w.,\s*-]+)\][ \t]*:?[ \t]*([^\r\n]*)")
 
 
+_DYNAMIC: Final = frozenset({b"globals()", b"exec(", b"sys.modules[__name__]"})
+_PATHS: Final = frozenset({b"sys.path", b"addsitedir", b"syspath_prepend"})
+#: Texts that the structure asks for. They are looked for together with those of the checks.
+WORDS: Final = _DYNAMIC | _PATHS | {b"regreen:", b"await", b"yield"}
+_AWAIT: Final = re.compile(rb"\bawait\b")
+_YIELD: Final = re.compile(rb"\byield\b")
+
+
 class ImportFacts(NamedTuple):
     """One import statement. `level` is -1 for `import a.b`, else the number of leading dots.
 
@@ -60,10 +68,11 @@ class Structure:
 
     __slots__ = (
         "_classes", "aliases", "all_names", "classes", "defs", "dynamic", "functions", "futures", "imports",
-        "main_guard", "path_edits", "spans", "suppressions", "suspicious", "tests",
+        "main_guard", "path_edits", "present", "spans", "suppressions", "suspicious", "tests",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, present: frozenset[bytes]) -> None:
+        self.present = present  # which of `WORDS` occur in the file
         self.imports: list[tuple[Any, ...]] = []
         self.defs: dict[str, int] = {}
         self.classes: list[tuple[Any, ...]] = []
@@ -173,25 +182,51 @@ class Structure:
         ):
             self.dynamic = True  # the module replaces itself
 
-    def declared_global(self, node: ast.Global) -> None:
+    def declared_global(self, node: ast.Global, scope: Scope, context: Context) -> None:
         """A function may bind these names at the top level."""
-        self.suspicious = True
         for name in node.names:
             self.defs.setdefault(name, VARIABLE | CONDITIONAL)
+        first: int = getattr(scope.node, "lineno", 0)
+        if node.lineno > first + 1 and not self.suspicious:
+            # The compiler refuses a name that was used in the function before it is declared.
+            above = b"\n".join(context.lines[first : node.lineno - 1])
+            self.suspicious = any(name.encode() in above for name in node.names)
 
-    def function(self, node: FunctionNode, scope: Scope, flags: int, context: Context) -> None:
-        """Record a function or method."""
+    def declared_nonlocal(self, node: ast.Nonlocal, scope: Scope, context: Context) -> None:
+        """A name of an enclosing function. Worth a compile() unless the text above shows the name there."""
+        outer = scope.parent.function if scope.kind == "function" and scope.parent is not None else None
+        if outer is None:
+            self.suspicious = True
+            return
+        while outer.parent is not None and outer.parent.function is not None:
+            outer = outer.parent.function
+        first: int = getattr(outer.node, "lineno", 1)
+        above = b"\n".join(context.lines[first - 1 : getattr(scope.node, "lineno", first) - 1])
+        if not all(name.encode() in above for name in node.names):
+            self.suspicious = True
+
+    def matched(self, node: ast.Match) -> None:
+        """The compiler refuses a case behind one that always matches, and a name captured twice."""
+        for number, case in enumerate(node.cases):
+            always = isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None and case.guard is None
+            captured = [
+                inner.name for inner in ast.walk(case.pattern) if isinstance(inner, ast.MatchAs | ast.MatchStar)
+            ]
+            names = [name for name in captured if name]
+            if (always and number < len(node.cases) - 1) or len(set(names)) < len(names):
+                self.suspicious = True
+
+    def function(self, node: FunctionNode, scope: Scope, flags: int, context: Context) -> bool:
+        """Record a function or method; whether it is an asynchronous generator, as far as its text tells."""
         is_async = isinstance(node, ast.AsyncFunctionDef)
         kind = FUNCTION
         if is_async:
-            lines = context.lines[node.lineno : node.end_lineno]
+            lines = context.lines[node.lineno : node.end_lineno] if b"yield" in self.present else ()
             kind = ASYNC_GENERATOR if any(b"yield" in line for line in lines) else COROUTINE
-            if kind == ASYNC_GENERATOR:
-                self.suspicious = True  # `return value` in an async generator is the compiler's to refuse
         if context.awaits:
             self.spans.append((node.lineno, node.end_lineno or node.lineno, is_async))
         if scope.kind == "function":
-            return
+            return kind == ASYNC_GENERATOR
         bits = kind | (DECORATED if node.decorator_list else 0) | (CONDITIONAL if flags else 0)
         if scope.kind == "module":
             known = self.defs.get(node.name)
@@ -205,9 +240,12 @@ class Structure:
         if node.name.startswith("test"):
             self.tests += 1
         arguments = node.args
-        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        every = arguments.args
+        if arguments.kwonlyargs or arguments.posonlyargs:
+            every = [*arguments.posonlyargs, *every, *arguments.kwonlyargs]
         if len(every) > 1 and len({a.arg for a in every}) < len(every):
             self.suspicious = True
+        return kind == ASYNC_GENERATOR
 
     def klass(self, node: ast.ClassDef, scope: Scope, flags: int) -> None:
         """Record a class; its members are filled in while its body is walked."""
@@ -234,11 +272,12 @@ class Structure:
 
     def finish(self, source: bytes, tree: ast.Module) -> None:
         """What needs the whole file: suppressions, dynamic names, statements the compiler may refuse."""
-        if b"globals()" in source or b"exec(" in source or b"sys.modules[__name__]" in source:
+        present = self.present
+        if not _DYNAMIC.isdisjoint(present):
             self.dynamic = True
-        if b"sys.path" in source or b"addsitedir" in source or b"syspath_prepend" in source:
+        if not _PATHS.isdisjoint(present):
             self.path_edits = edits(tree, source)
-        if b"regreen:" in source:
+        if b"regreen:" in present:
             for match in _IGNORE.finditer(source):
                 line = source.count(b"\n", 0, match.start()) + 1
                 reason = match[2].decode("utf-8", "replace").strip()
@@ -251,25 +290,25 @@ class Structure:
                 elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
                     break
             self.suspicious = first < self.futures
-        if not self.suspicious and b"await" in source:
-            self.suspicious = self._stray(source, rb"\bawait\b", asynchronous=True)
-        if not self.suspicious and b"yield" in source:
-            self.suspicious = b"await" in source and self._stray(source, rb"\byield\b", asynchronous=False)
+        if not self.suspicious and b"await" in present:
+            self.suspicious = self._stray(source, _AWAIT, asynchronous=True) or (
+                b"yield" in present and self._stray(source, _YIELD, asynchronous=False)
+            )
 
-    def _stray(self, source: bytes, pattern: bytes, asynchronous: bool) -> bool:
-        for match in re.finditer(pattern, source):
-            line = source.count(b"\n", 0, match.start()) + 1
-            inner = None
-            for (
-                start,
-                end,
-                is_async,
-            ) in self.spans:  # outer before inner, so the last that fits is the innermost
-                if start > line:
-                    break
-                if line <= end:
-                    inner = is_async
-            if inner is None or (asynchronous and not inner):
+    def _stray(self, source: bytes, pattern: re.Pattern[bytes], asynchronous: bool) -> bool:
+        line, counted = 1, 0
+        spans = iter(self.spans)
+        ahead = next(spans, None)
+        open_: list[tuple[int, bool]] = []  # functions that began above, outer before inner
+        for match in pattern.finditer(source):
+            line += source.count(b"\n", counted, match.start())
+            counted = match.start()
+            while ahead is not None and ahead[0] <= line:
+                open_.append(ahead[1:])
+                ahead = next(spans, None)
+            while open_ and open_[-1][0] < line:
+                open_.pop()
+            if not open_ or (asynchronous and not open_[-1][1]):
                 return True
         return False
 

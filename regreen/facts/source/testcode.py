@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from regreen.facts.source.index import FileFacts, Index
 from regreen.facts.source.metadata import metadata
@@ -60,13 +60,43 @@ def own_expressions(node: ast.AST) -> Iterator[ast.AST]:
             stack.extend(ast.iter_child_nodes(current))
 
 
-def shared_statements(node: ast.stmt, ctx: Context) -> Sequence[ast.stmt]:
-    """`own_statements` of a test function, walked once for all checks of a file."""
-    assert isinstance(node, FunctionNode)
-    table: dict[int, list[ast.stmt]] = ctx.memo.setdefault("testcode", {})
+class Parts(NamedTuple):
+    """The statements of a function's own body that checks ask for, each kind in source order."""
+
+    asserts: list[ast.Assert]
+    returns: list[ast.Return]
+    tries: list[ast.Try]
+    withs: list[ast.With | ast.AsyncWith]
+
+
+def parts(node: ast.stmt, ctx: Context) -> Parts:
+    """The parts of a test function, walked once for all checks of a file."""
+    table: dict[int, Parts] = ctx.memo.setdefault("testcode", {})
     found = table.get(id(node))
     if found is None:
-        found = table[id(node)] = list(own_statements(node))
+        assert isinstance(node, FunctionNode)
+        found = table[id(node)] = _parts(node)
+    return found
+
+
+def _parts(node: FunctionNode) -> Parts:
+    found = Parts([], [], [], [])
+    stack: list[ast.stmt] = node.body[::-1]
+    while stack:
+        statement = stack.pop()
+        kind = statement.__class__
+        if kind is ast.Assert:
+            found.asserts.append(statement)  # type: ignore[arg-type]
+        elif kind is ast.Return:
+            found.returns.append(statement)  # type: ignore[arg-type]
+        elif kind in _COMPOUND:
+            if kind is ast.Try:
+                found.tries.append(statement)  # type: ignore[arg-type]
+            elif kind is ast.With or kind is ast.AsyncWith:
+                found.withs.append(statement)  # type: ignore[arg-type]
+                stack += statement.body[::-1]  # type: ignore[attr-defined]
+                continue
+            stack.extend(reversed(list(children(statement))))
     return found
 
 
@@ -121,6 +151,7 @@ class Suite:
         self._modules: dict[str, bool] = {}
         self._unittest: frozenset[str] | None = None
         self._pytest: bool | None = None
+        self._plain: bool | None = None
         self._classes: dict[str, dict[str, bool]] = {}
 
     @classmethod
@@ -146,6 +177,19 @@ class Suite:
             )
         return self._pytest
 
+    @property
+    def plain(self) -> bool:
+        """Whether functions outside of unittest's classes are run: not in a tree that tests with unittest alone."""
+        if self._plain is None:
+            self._plain = self.uses_pytest or not any(
+                self.is_unittest(base)
+                for file in self._index.files.values()
+                if file.tests
+                for item in file.classes
+                for base in item.bases
+            )
+        return self._plain
+
     def is_module(self, path: str) -> bool:
         """Whether pytest takes a file for a test module."""
         known = self._modules.get(path)
@@ -167,6 +211,8 @@ class Suite:
         if not self.is_module(file.path):
             return False
         *classes, name = qualname.split(".")
+        if not classes and not self.plain:
+            return False
         if not classes:
             return self.configuration.matches_function(file.path, name)
         table = self._collected(file)

@@ -201,7 +201,7 @@ def suppressed(node: ast.With | ast.AsyncWith) -> str:
 
 
 def does_nothing(body: list[ast.stmt]) -> bool:
-    """Whether statements hold nothing that could fail: docstrings, pass, …, prints and constants."""
+    """Whether statements hold nothing that could fail: texts without doctests, pass, …, prints and constants."""
     for statement in body:
         if isinstance(statement, ast.Pass):
             continue
@@ -209,7 +209,7 @@ def does_nothing(body: list[ast.stmt]) -> bool:
             continue
         if isinstance(statement, ast.Expr):
             value = statement.value
-            if isinstance(value, ast.Constant):
+            if isinstance(value, ast.Constant) and not (isinstance(value.value, str) and ">>>" in value.value):
                 continue
             if isinstance(value, ast.Call) and last_name(value.func) == "print" and not any(map(_runs, value.args)):
                 continue

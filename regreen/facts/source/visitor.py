@@ -12,7 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from regreen.facts.source.structure import Structure
+from regreen.facts.source.needles import Needles
+from regreen.facts.source.structure import WORDS, Structure
 
 if TYPE_CHECKING:
     from regreen.facts.source.contract import CodeCheck, FileHandler, NodeHandler, StatementHandler
@@ -40,7 +41,7 @@ _IMPORT_LINE: Final = re.compile(rb"[ \t]*(?:from[ \t]+(\.*)([\w.]*)|import[ \t]
 class Scope:
     """A module, class or function while it is being walked."""
 
-    __slots__ = ("bindings", "is_async", "kind", "name", "node", "parent", "qualname")
+    __slots__ = ("bindings", "generator", "is_async", "kind", "name", "node", "parent", "qualname")
 
     def __init__(self, kind: str, name: str, parent: Scope | None, node: ast.AST, is_async: bool = False) -> None:
         self.kind = kind  # "module", "class" or "function"
@@ -48,6 +49,7 @@ class Scope:
         self.parent = parent
         self.node = node
         self.is_async = is_async
+        self.generator = False  # an asynchronous generator, in which `return` takes no value
         self.bindings: dict[str, str] = {}  # imported name -> dotted origin
         self.qualname: str = f"{parent.qualname}.{name}" if parent and parent.qualname else name
 
@@ -82,7 +84,10 @@ def last_name(node: ast.expr) -> str:
 class Context:
     """What a handler sees: the file, the place, and `emit`."""
 
-    def __init__(self, source: bytes, tree: ast.Module, structure: Structure, stub: bool) -> None:
+    def __init__(
+        self, source: bytes, tree: ast.Module, structure: Structure, stub: bool, present: frozenset[bytes] = frozenset()
+    ) -> None:
+        self.present = present  # which needles and names of all checks occur in the file, found in one pass
         self.source = source
         self.tree = tree
         self.structure = structure
@@ -90,7 +95,7 @@ class Context:
         self.scope = Scope("module", "", None, tree)
         self.module_scope = self.scope
         self.flags = 0
-        self.awaits = b"await" in source
+        self.awaits = b"await" in (present or source)
         self._sink: list[tuple[Any, ...]] = []
         self._lines: list[bytes] | None = None
         self._memo: dict[str, Any] = {}
@@ -163,7 +168,8 @@ class Dispatch:
         self.statements: dict[type[ast.AST], list[tuple[int, StatementHandler]]] = {}
         self.tests: list[tuple[int, StatementHandler]] = []
         self.finish: list[tuple[int, FileHandler]] = []
-        for number in active:
+        self.active = tuple(sorted(active))
+        for number in self.active:
             wanted = checks[number].INTERESTS
             for table, handlers in (
                 (self.calls, wanted.calls),
@@ -178,7 +184,7 @@ class Dispatch:
                 self.tests.append((number, wanted.tests))
             if wanted.finish is not None:
                 self.finish.append((number, wanted.finish))
-        self.needles = [name.encode() for name in {*self.calls, *self.attributes, *self.names}]
+        self.needles = frozenset(name.encode() for name in {*self.calls, *self.attributes, *self.names})
 
 
 class Visitor:
@@ -187,28 +193,27 @@ class Visitor:
     def __init__(self, checks: Sequence[CodeCheck]) -> None:
         self._checks = tuple(checks)
         self._dispatch: dict[int, Dispatch] = {}
+        wanted: set[str] = set()
+        for check in self._checks:
+            interests = check.INTERESTS
+            wanted.update(interests.needles, interests.calls, interests.attributes, interests.names)
+        wanted.update(word.decode() for word in WORDS)
+        self._needles = Needles(wanted)
         self._gates = [
             (
                 1 << n,
                 frozenset(m.encode() for m in c.INTERESTS.modules),
-                [t.encode() for t in c.INTERESTS.needles],
+                frozenset(t.encode() for t in c.INTERESTS.needles),
             )
             for n, c in enumerate(self._checks)
         ]
 
-    def _active(self, source: bytes) -> Dispatch:
+    def _active(self, source: bytes, present: frozenset[bytes]) -> Dispatch:
         roots = imported_roots(source)
         mask = 0
         for bit, modules, needles in self._gates:
-            if modules and modules.isdisjoint(roots):
-                continue
-            if needles:
-                for needle in needles:
-                    if needle in source:
-                        break
-                else:
-                    continue
-            mask |= bit
+            if (not modules or not modules.isdisjoint(roots)) and (not needles or not needles.isdisjoint(present)):
+                mask |= bit
         dispatch = self._dispatch.get(mask)
         if dispatch is None:
             dispatch = Dispatch(self._checks, [n for n in range(len(self._checks)) if mask >> n & 1])
@@ -221,33 +226,52 @@ class Visitor:
         A handler that raises yields one record of the form ("!", message) for its check; the rest goes on.
         `source` is UTF-8 text without a byte order mark, so that columns are what `ast` counted.
         """
-        dispatch = self._active(source)
-        structure = Structure()
-        context = Context(source, tree, structure, stub)
-        sinks: dict[int, list[tuple[Any, ...]]] = {}
-        found = _walk(context, dispatch, _hit_lines(source, dispatch.needles), sinks)
+        present = self._needles.found(source)
+        dispatch = self._active(source, present)
+        structure = Structure(present)
+        context = Context(source, tree, structure, stub, present)
+        sinks: dict[int, list[tuple[Any, ...]]] = {number: [] for number in dispatch.active}
+        found = _walk(context, dispatch, _hit_lines(source, dispatch.needles & present), sinks)
         for number, handler, node, parents, scope, flags in found:
             context.scope, context.flags = scope, flags
-            _run(sinks, context, number, handler, node, parents)
+            context._sink = sink = sinks[number]
+            try:
+                handler(node, context, parents)
+            except Exception as error:  # noqa: BLE001 - as below
+                sink.append(_failure(error))
         context.scope, context.flags = context.module_scope, 0
         for number, finish in dispatch.finish:
-            _run(sinks, context, number, finish)
+            context._sink = sink = sinks[number]
+            try:
+                finish(context)
+            except Exception as error:  # noqa: BLE001 - as below
+                sink.append(_failure(error))
         emitted: list[Any] = []
-        for number in sorted(sinks):
-            if sinks[number]:
-                emitted += (number, sinks[number])
+        for number, records in sinks.items():
+            if records:
+                emitted += (number, records)
         return structure, emitted
 
 
-def _run(sinks: dict[int, list[tuple[Any, ...]]], context: Context, number: int, handler: Any, *arguments: Any) -> None:
-    sink = sinks.get(number)
-    if sink is None:
-        sink = sinks[number] = []
-    context._sink = sink
-    try:
-        handler(*arguments, context) if len(arguments) < 2 else handler(arguments[0], context, arguments[1])
-    except Exception as error:  # noqa: BLE001 - one check's bug must not blind the others; it is reported as its error
-        sink.append(("!", f"{type(error).__name__}: {error}"))
+def _run(
+    sinks: dict[int, list[tuple[Any, ...]]],
+    context: Context,
+    wanted: Sequence[tuple[int, StatementHandler]],
+    node: ast.stmt,
+    scope: Scope,
+    flags: int,
+) -> None:
+    context.scope, context.flags = scope, flags
+    for number, handler in wanted:
+        context._sink = sinks[number]
+        try:
+            handler(node, context)
+        except Exception as error:  # noqa: BLE001 - one check's bug must not blind the others; it is reported as its error
+            sinks[number].append(_failure(error))
+
+
+def _failure(error: Exception) -> tuple[str, str]:
+    return ("!", f"{type(error).__name__}: {error}")
 
 
 def imported_roots(source: bytes) -> set[bytes]:
@@ -279,7 +303,7 @@ def imported_roots(source: bytes) -> set[bytes]:
     return roots
 
 
-def _hit_lines(source: bytes, needles: Sequence[bytes]) -> list[int]:
+def _hit_lines(source: bytes, needles: frozenset[bytes]) -> list[int]:
     positions: list[int] = []
     find = source.find
     for needle in needles:
@@ -307,8 +331,13 @@ def _handles_import_error(node: ast.Try | ast.TryStar) -> bool:
     return False
 
 
+_ORDINARY: Final = frozenset({ast.Call, ast.BoolOp, ast.BinOp, ast.NamedExpr})
+
+
 def _condition_flags(test: ast.expr) -> tuple[int, int]:
     """Extra flags of the body and of the else-branch of an `if`."""
+    if test.__class__ in _ORDINARY:
+        return CONDITIONAL, CONDITIONAL
     negated = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
     inner = test.operand if isinstance(test, ast.UnaryOp) and negated else test
     if last_name(inner) == "TYPE_CHECKING":
@@ -356,46 +385,49 @@ _LEAVES: Final = frozenset(
         ast.Break, ast.Continue, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal,
     }
 )  # fmt: skip
+#: Leaves of which the structure learns nothing: anywhere, and in a function's body.
+_SILENT: Final = frozenset({ast.Expr, ast.Raise, ast.Assert, ast.Pass, ast.Delete})
+_SILENT_INSIDE: Final = _SILENT | {ast.Assign, ast.AugAssign, ast.AnnAssign}
 
 
 def _walk(
     context: Context, dispatch: Dispatch, hit_lines: list[int], sinks: dict[int, list[tuple[Any, ...]]]
 ) -> list[_Hit]:
     structure = context.structure
-    statements = dispatch.statements
+    asked = dispatch.statements
     found: list[_Hit] = []
     hits = iter(hit_lines)
     hit = next(hits, _NEVER)
     scope, flags = context.module_scope, 0
     iterator: Iterator[ast.stmt] = iter(context.tree.body)
     stack: list[_Frame] = []
+    silent = _SILENT
     while True:
         pushed: list[_Frame] | None = None
         for node in iterator:
             kind = node.__class__
-            wanted = statements.get(kind)
-            if wanted is not None:
-                context.scope, context.flags = scope, flags
-                for number, handler in wanted:
-                    _run(sinks, context, number, handler, node)
+            if kind in asked:
+                _run(sinks, context, asked[kind], node, scope, flags)
             if kind in _LEAVES:
                 if hit <= node.end_lineno:  # type: ignore[operator]
                     while hit < node.lineno:
                         hit = next(hits, _NEVER)
                     if hit <= node.end_lineno:  # type: ignore[operator]
                         _scan((node,), None, dispatch, scope, flags, found)
-                if kind is ast.Expr:
+                if kind in silent:
                     continue
                 if kind is ast.Import or kind is ast.ImportFrom:
                     structure.imported(node, scope, flags)  # type: ignore[arg-type]
                 elif kind is ast.Return:
-                    if scope.kind != "function" or (scope.is_async and node.value is not None):  # type: ignore[attr-defined]
+                    if scope.kind != "function" or (scope.generator and node.value is not None):  # type: ignore[attr-defined]
                         structure.suspicious = True
                 elif kind is ast.Global:
-                    structure.declared_global(node)  # type: ignore[arg-type]
-                elif kind is ast.Nonlocal or (kind in _LOOP_ONLY and not flags & IN_LOOP):
+                    structure.declared_global(node, scope, context)  # type: ignore[arg-type]
+                elif kind is ast.Nonlocal:
+                    structure.declared_nonlocal(node, scope, context)  # type: ignore[arg-type]
+                elif kind in _LOOP_ONLY and not flags & IN_LOOP:
                     structure.suspicious = True
-                elif scope.kind != "function":
+                else:
                     structure.bound(node, scope, flags)
                 continue
             header: Sequence[ast.AST]
@@ -408,13 +440,14 @@ def _walk(
                     pushed.append((iter(node.orelse), scope, flags | second))
             elif kind is ast.FunctionDef or kind is ast.AsyncFunctionDef:
                 assert isinstance(node, FunctionNode)
-                header = (*node.decorator_list, node.args, *((node.returns,) if node.returns else ()))
+                if hit < _NEVER:
+                    header = (*node.decorator_list, node.args, *((node.returns,) if node.returns else ()))
+                else:
+                    header = ()
                 inner = Scope("function", node.name, scope, node, kind is ast.AsyncFunctionDef)
-                structure.function(node, scope, flags, context)
-                if dispatch.tests and scope.kind != "function" and node.name.startswith("test"):
-                    context.scope, context.flags = scope, flags
-                    for number, handler in dispatch.tests:
-                        _run(sinks, context, number, handler, node)
+                inner.generator = structure.function(node, scope, flags, context)
+                if scope.kind != "function" and node.name.startswith("test"):
+                    _run(sinks, context, dispatch.tests, node, scope, flags)
                 pushed = [(iter(node.body), inner, flags & (TYPE_CHECKING_ONLY | VERSION_GUARDED))]
             elif kind is ast.ClassDef:
                 assert isinstance(node, ast.ClassDef)
@@ -467,7 +500,7 @@ def _walk(
                 assert isinstance(node, ast.Match)
                 header = (node.subject, *(case.guard for case in node.cases if case.guard))
                 pushed = [(iter(case.body), scope, flags | CONDITIONAL) for case in node.cases]
-                structure.suspicious = True
+                structure.matched(node)
             else:  # a statement of a newer Python, such as `type X = …`
                 header = ()
                 name = getattr(node, "name", None)
@@ -490,6 +523,7 @@ def _walk(
         if not stack:
             return found
         iterator, scope, flags = stack.pop()
+        silent = _SILENT_INSIDE if scope.kind == "function" else _SILENT
 
 
 def _scan(

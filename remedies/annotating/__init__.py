@@ -1,0 +1,1 @@
+"""What a helper returns, proven from its text, and what mypy says about it."""

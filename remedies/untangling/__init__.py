@@ -1,0 +1,1 @@
+"""Who uses an imported name, and when: what must hold before its import can move."""

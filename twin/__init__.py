@@ -1,0 +1,1 @@
+"""A local Google Cloud that unmodified clients can talk to: see docs/twin.md."""

@@ -1,0 +1,163 @@
+"""The three styles of long work: compute's Operation, google.longrunning, and Cloud SQL's.
+
+An operation is stored with its final content and the moment from which it is done; how it looks is decided when it is read.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from twin.kernel.names import numeric_id, project_of, relative
+from twin.kernel.semantics import Call
+from twin.kernel.types import Body, after, rfc3339
+
+COMPUTE_BASE = "https://www.googleapis.com/compute/v1/"
+
+
+def style_of(call: Call) -> str:
+    """`compute`, `lro`, `sql` or '' (the method answers with the resource itself)."""
+    method = call.method
+    known: str | None = method.cached.get("style")
+    if known is None:
+        known = ""
+        schema = method.document.schemas.get(method.response, {})
+        properties = schema.get("properties", {})
+        if "operationType" in properties:
+            known = "sql" if method.document.name == "sqladmin" else "compute"
+        elif "done" in properties and "metadata" in properties:
+            known = "lro"
+        method.cached["style"] = known
+    return known
+
+
+def _done_at(call: Call) -> str:
+    return rfc3339(after(call.now, call.engine.settings.operation_seconds))
+
+
+def compute_operation(call: Call, verb: str, target: str, target_id: str) -> Body:
+    """https://cloud.google.com/compute/docs/api/how-tos/api-requests-responses#handling_api_responses"""
+    path = relative(target).split("/")
+    if "zones" in path or "regions" in path:
+        word = "zones" if "zones" in path else "regions"
+        place = path[path.index(word) + 1]
+        scope, link = f"{word}/{place}", {word.removesuffix("s"): f"{COMPUTE_BASE}projects/{path[1]}/{word}/{place}"}
+    else:
+        scope, link = "global", {}
+    token = f"operation-{int(call.now.timestamp() * 1000)}-{uuid.uuid4().hex[:13]}-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:8]}"
+    name = f"compute/projects/{project_of(target) or call.engine.default_project}/{scope}/operations/{token}"
+    stamp = rfc3339(call.now, 3).replace("Z", "-00:00")
+    body: Body = {
+        "kind": "compute#operation",
+        "id": numeric_id(),
+        "name": token,
+        "operationType": verb,
+        "targetLink": COMPUTE_BASE + relative(target),
+        "targetId": target_id,
+        "status": "DONE",
+        "user": call.context.principal.partition(":")[2],
+        "progress": 100,
+        "insertTime": stamp,
+        "startTime": stamp,
+        "endTime": stamp,
+        "selfLink": COMPUTE_BASE + relative(name),
+        **link,
+        "~pending": {"status": "RUNNING", "progress": 0, "endTime": None},
+        "~done_at": _done_at(call),
+    }
+    call.put(name, body)
+    return pending(body)
+
+
+def lro(
+    call: Call, verb: str, target: str, response: Body | None, response_type: str, metadata: Body | None = None
+) -> Body:
+    """https://google.aip.dev/151. `response` None means that the result is empty."""
+    engine = call.engine
+    semantics = engine.semantics(call.api)
+    version = call.method.document.version
+    package = semantics.packages.get(version, f"google.cloud.{call.api}.{version}")
+    parts = relative(target).split("/")
+    parent = "/".join(parts[:4]) if len(parts) > 3 and parts[2] == "locations" else ""
+    token = f"operation-{int(call.now.timestamp() * 1000)}-{uuid.uuid4().hex[:13]}-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:8]}"
+    path = f"{parent}/operations/{token}" if parent else f"operations/{token}"
+    if metadata is None:
+        metadata = {
+            "@type": f"type.googleapis.com/{package}.OperationMetadata",
+            "createTime": call.stamp,
+            "target": relative(target),
+            "verb": verb,
+            "apiVersion": version,
+            "~endTime": call.stamp,
+        }
+    result: Body
+    if response is None:
+        result = {"@type": "type.googleapis.com/google.protobuf.Empty"}
+        if not response_type:
+            result["value"] = {}
+    else:
+        result = {
+            "@type": f"type.googleapis.com/{response_type if '.' in response_type else f'{package}.{response_type}'}",
+            **response,
+        }
+    body: Body = {
+        "name": path,
+        "metadata": metadata,
+        "done": True,
+        "response": result,
+        "~pending": {"done": None, "response": None},
+        "~done_at": _done_at(call),
+    }
+    call.put(f"{call.api}/{path}", body)
+    return pending(body)
+
+
+def sql_operation(call: Call, verb: str, target: str, done: bool = False) -> Body:
+    """`done`: the answer itself says so (changes of users take no time). https://cloud.google.com/sql/docs/mysql/admin-api/rest/v1/operations"""
+    project, instance = project_of(target), relative(target).split("/")[3]
+    token = str(uuid.uuid4())
+    base = f"https://sqladmin.googleapis.com/{call.method.document.service_path}"
+    base += "sql/v1beta4/" if call.method.document.version == "v1beta4" else "v1/"
+    stamp = rfc3339(call.now, 3)
+    body: Body = {
+        "kind": "sql#operation",
+        "name": token,
+        "operationType": verb,
+        "status": "DONE",
+        "user": call.context.principal.partition(":")[2],
+        "insertTime": stamp,
+        "startTime": stamp,
+        "endTime": stamp,
+        "targetId": instance,
+        "targetLink": f"{base}projects/{project}/instances/{instance}",
+        "targetProject": project,
+        "selfLink": f"{base}projects/{project}/operations/{token}",
+        "~pending": {"status": "PENDING", "endTime": None, "startTime": None},
+        "~done_at": _done_at(call),
+    }
+    call.put(f"sqladmin/projects/{project}/operations/{token}", body)
+    return _clean(body, done=True) if done else pending(body)
+
+
+def pending(body: Body) -> Body:
+    """How an operation looks while it runs."""
+    return _clean({**body, **body.get("~pending", {})}, done=False)
+
+
+def seen(body: Body, stamp: str) -> Body:
+    """How an operation looks at `stamp`."""
+    if stamp < body.get("~done_at", ""):
+        return pending(body)
+    return _clean(body, done=True)
+
+
+def _clean(body: Body, done: bool) -> Body:
+    result: Body = {key: value for key, value in body.items() if not key.startswith("~") and value is not None}
+    metadata: Any = result.get("metadata")
+    if isinstance(metadata, dict) and "~endTime" in metadata:
+        metadata = dict(metadata)
+        end = metadata.pop("~endTime")
+        if done:
+            metadata["endTime"] = end
+        result["metadata"] = metadata
+    return result

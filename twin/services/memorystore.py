@@ -1,0 +1,128 @@
+"""Memorystore for Redis: instances and their defaults. https://cloud.google.com/memorystore/docs/redis/reference/rest"""
+
+# ruff: noqa: ARG001 - the signature is the kernel's
+
+from __future__ import annotations
+
+from twin.kernel.errors import ApiError, already_exists, invalid, not_found
+from twin.kernel.names import last, relative, segment_after
+from twin.kernel.semantics import Call, Rule, Semantics
+from twin.kernel.types import Body
+from twin.services.usage import agent_of
+
+DOCS = "https://cloud.google.com/memorystore/docs/redis/"
+
+
+def missing(name: str) -> ApiError:
+    return not_found(f"Resource '{relative(name)}' was not found")
+
+
+def existing(name: str) -> ApiError:
+    return already_exists(f"Resource '{relative(name)}' already exists")
+
+
+def create(call: Call, body: Body) -> None:
+    location = segment_after(call.name, "locations")
+    body.setdefault("tier", "BASIC")
+    size = int(body.get("memorySizeGb", 0))
+    if not 1 <= size <= 300:
+        raise invalid(f"Invalid value for memory_size_gb: {size}. It must be between 1 and 300.")
+    body.setdefault("redisVersion", "REDIS_7_0")
+    body.setdefault("connectMode", "DIRECT_PEERING")
+    body.setdefault("transitEncryptionMode", "DISABLED")
+    body.setdefault("authorizedNetwork", f"projects/{call.project}/global/networks/default")
+    body.setdefault("locationId", f"{location}-a")
+    body["currentLocationId"] = body["locationId"]
+    body["host"], body["port"] = "10.0.0.3", 6379 if body["transitEncryptionMode"] == "DISABLED" else 6378
+    body.setdefault("reservedIpRange", "10.0.0.0/29")
+    body["persistenceIamIdentity"] = f"serviceAccount:{agent_of('redis.googleapis.com', call.number)}"
+    body.setdefault("persistenceConfig", {"persistenceMode": "DISABLED"})
+    body["state"] = "READY"
+    body["nodes"] = [{"id": "node-0", "zone": body["locationId"]}]
+    if body["tier"] == "STANDARD_HA":
+        body.setdefault("alternativeLocationId", f"{location}-b")
+        body["nodes"].append({"id": "node-1", "zone": body["alternativeLocationId"]})
+        body.setdefault("readReplicasMode", "READ_REPLICAS_DISABLED")
+    elif body.get("replicaCount"):
+        raise invalid("replica_count is only supported for the STANDARD_HA tier.")
+    if body.get("customerManagedKey") and f"/locations/{location}/" not in body["customerManagedKey"]:
+        raise invalid(f"The key {body['customerManagedKey']} must be in the instance's region {location}.")
+
+
+def update(call: Call, old: Body, new: Body) -> None:
+    for field in (
+        "tier",
+        "authorizedNetwork",
+        "connectMode",
+        "transitEncryptionMode",
+        "customerManagedKey",
+        "locationId",
+    ):
+        if new.get(field) != old.get(field):
+            raise invalid(f"Update mask contains a field that cannot be updated: {field}")
+    if not 1 <= int(new["memorySizeGb"]) <= 300:
+        raise invalid(f"Invalid value for memory_size_gb: {new['memorySizeGb']}. It must be between 1 and 300.")
+
+
+def auth_string(call: Call) -> Body:
+    call.name = call.name.removesuffix("/authString")
+    body = call.need()
+    return {"authString": body["uid"]} if body.get("authEnabled") and "uid" in body else {}
+
+
+def upgrade(call: Call) -> Body:
+    from twin.kernel import operations
+
+    body = {**call.need(), "redisVersion": call.body["redisVersion"]}
+    call.put(call.name, body)
+    return operations.lro(
+        call, "upgrade", call.name, {key: value for key, value in body.items() if key[0] != "~"}, "Instance"
+    )
+
+
+def failover(call: Call) -> Body:
+    from twin.kernel import operations
+
+    body = call.copy()
+    if body["tier"] != "STANDARD_HA":
+        raise ApiError(
+            "FAILED_PRECONDITION",
+            f"Failover is only supported for STANDARD_HA instances; {last(call.name)} is {body['tier']}.",
+        )
+    body["currentLocationId"] = (
+        body["alternativeLocationId"] if body["currentLocationId"] == body["locationId"] else body["locationId"]
+    )
+    call.put(call.name, body)
+    return operations.lro(
+        call, "failover", call.name, {key: value for key, value in body.items() if key[0] != "~"}, "Instance"
+    )
+
+
+SEMANTICS = Semantics(
+    api="redis",
+    missing=missing,
+    existing=existing,
+    methods={"instances.getAuthString": auth_string, "instances.upgrade": upgrade, "instances.failover": failover},
+    creating={"instances": create},
+    updating={"instances": update},
+    packages={"v1": "google.cloud.redis.v1"},
+    rules=(
+        Rule(
+            "redis.ready",
+            "an instance is READY when its operation is done",
+            DOCS + "reference/rest/v1/projects.locations.instances#State",
+        ),
+        Rule(
+            "redis.ha-has-two-nodes",
+            "STANDARD_HA has a node in a second zone",
+            DOCS + "high-availability-for-memorystore-for-redis",
+        ),
+        Rule("redis.size", "1 to 300 GB", DOCS + "redis-tiers"),
+        Rule(
+            "redis.immutable",
+            "tier, network and key cannot be updated",
+            DOCS + "reference/rest/v1/projects.locations.instances/patch",
+        ),
+        Rule("redis.tls-port", "6378 with in-transit encryption, 6379 without", DOCS + "about-in-transit-encryption"),
+    ),
+)
