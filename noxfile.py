@@ -1,4 +1,4 @@
-"""The gates: lint → typecheck → markers → imports → unit. Each needs the ones before it; the first red stops.
+"""The gates: lint → typecheck → markers → imports → unit → twin. Each needs the ones before it; the first red stops.
 
 `nox` runs them all, `nox -s unit` the ones up to it, `nox --no-dependencies -s unit` that one alone.
 `nox -s markers -- --target PATH` judges another repository instead of this one.
@@ -15,7 +15,7 @@ nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = True
-nox.options.sessions = ["lint", "typecheck", "markers", "imports", "unit"]
+nox.options.sessions = ["lint", "typecheck", "markers", "imports", "unit", "twin"]
 
 ROOT = Path(__file__).parent
 SOURCES = ("regreen", "checks", "remedies", "twin", "bench", "scripts", "tests", "tasks.py", "noxfile.py")
@@ -90,3 +90,10 @@ def unit(session: nox.Session) -> None:
     """The quick tests, in random order, on all cores."""
     _install(session)
     session.run("pytest", "-n", "auto", *([] if _target(session) else session.posargs))
+
+
+@nox.session(requires=["unit"])
+def twin(session: nox.Session) -> None:
+    """The local Google Cloud, driven by Google's own clients."""
+    _install(session)
+    session.run("pytest", "tests/twin", *session.posargs)

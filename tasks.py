@@ -5,6 +5,7 @@ With no `--target`, `invoke` works on a scratch copy of the bundled patient, and
 
 from __future__ import annotations
 
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -40,7 +41,9 @@ def _end(run: Callable[[], int]) -> None:
         raise Exit("interrupted", code=130) from None
     except BrokenPipeError:
         raise Exit(code=commands.OK) from None
-    except Exception:  # noqa: BLE001 - the last resort: a bug must say that it is one
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug must say that it is one
+        if type(error).__name__ == "TwinError":  # the twin is imported only by the tasks that need it
+            raise Exit(f"error: {error}", code=commands.USAGE) from None
         traceback.print_exc()
         raise Exit("this is a bug in Regreen; please report it with the text above", code=commands.BUG) from None
     if code:
@@ -173,18 +176,34 @@ def ratchet(
 
 
 @task(
+    positional=["what"],
+    optional=["what"],
     help={
+        "what": "`code` (the default) or `twin`",
         "target": "a tree of Python files; a generated one by default",
         "files": "how many files to generate",
         "rounds": "alternations of cold diagnosis and floor",
         "output": "write the figures to this JSON file",
-    }
+    },
 )
-def bench(c: Context, target: str = "", files: int = 2000, rounds: int = 5, output: str = "") -> None:
-    """Measure a diagnosis next to its floor and to other tools, in one run."""
-    from bench.code import main
+def bench(
+    c: Context, what: str = "code", target: str = "", files: int = 2000, rounds: int = 5, output: str = ""
+) -> None:
+    """Measure a diagnosis next to its floor and to other tools in one run, or the twin."""
 
-    _end(lambda: main(commands.folder(target) if target else None, files, rounds, output))
+    def run() -> int:
+        if what == "twin":
+            from twin.bench import main as measure
+
+            measure()
+            return commands.OK
+        if what != "code":
+            raise commands.UsageError(f"bench {what}: choose code or twin")
+        from bench.code import main
+
+        return main(commands.folder(target) if target else None, files, rounds, output)
+
+    _end(run)
 
 
 @task(help={"check": "only say whether the generated pages are up to date"})
@@ -194,12 +213,90 @@ def docs(c: Context, check: bool = False) -> None:
 
     def run() -> int:
         plan = load_plan(HERE / "plan.toml", CATALOGUE.check_ids, CATALOGUE.remedy_ids)
-        return commands.generated({HERE / "docs" / "catalogue.md": catalogue(CODE_CHECKS, CODE_REMEDIES, plan)}, check)
+        from twin.rules import table
+
+        pages = {
+            HERE / "docs" / "catalogue.md": catalogue(CODE_CHECKS, CODE_REMEDIES, plan),
+            HERE / "docs" / "twin-rules.md": table(),
+        }
+        return commands.generated(pages, check)
+
+    _end(run)
+
+
+def _twin(state: str) -> Path:
+    return Path(state) if state else commands.cache_root() / "twin"
+
+
+_STATE = "the twin's folder; by default `twin` in the cache folder"
+
+
+@task(
+    name="up",
+    help={
+        "project": "the project id it answers for",
+        "port": "the front door's port; a free one by default",
+        "state": _STATE,
+    },
+)
+def twin_up(c: Context, project: str = "staging-twin", port: int = 0, state: str = "") -> None:
+    """Start the local Google Cloud, or find it running."""
+
+    def run() -> int:
+        from twin.process import up
+
+        running = up(_twin(state), project, port)
+        print(f"the twin of project {running.project} ({running.number}) answers at {running.proxy}")
+        print(
+            'next: eval "$(invoke twin.env)", then gcloud, bq and Google\'s libraries talk to it; invoke twin.down ends it'
+        )
+        return commands.OK
+
+    _end(run)
+
+
+@task(name="down", help={"keep": "keep its state for the next twin.up", "state": _STATE})
+def twin_down(c: Context, keep: bool = False, state: str = "") -> None:
+    """Stop the twin; remove its process, port and files."""
+
+    def run() -> int:
+        from twin.process import down
+
+        print("the twin is down" if down(_twin(state), keep=keep) else "no twin was running")
+        return commands.OK
+
+    _end(run)
+
+
+@task(name="reset", help={"state": _STATE})
+def twin_reset(c: Context, state: str = "") -> None:
+    """Back to a fresh project."""
+
+    def run() -> int:
+        from twin.process import reset
+
+        reset(_twin(state))
+        return commands.OK
+
+    _end(run)
+
+
+@task(name="env", help={"state": _STATE})
+def twin_env(c: Context, state: str = "") -> None:
+    """Print what a shell needs so that gcloud, bq and Google's libraries talk to the twin."""
+
+    def run() -> int:
+        from twin.process import env
+
+        for name, value in env(_twin(state)).items():
+            print(f"export {name}={shlex.quote(value)}")
+        return commands.OK
 
     _end(run)
 
 
 namespace = Collection(diagnose, remediate, undo, report, ratchet, bench, docs)
+namespace.add_collection(Collection("twin", twin_up, twin_down, twin_reset, twin_env))
 
 
 def main() -> None:

@@ -10,5 +10,5 @@ lock() {
         --no-emit-index-url --no-emit-find-links "$@" --output-file "requirements/$output"
 }
 lock dev.txt pyproject.toml --extra twin requirements/base.in requirements/dev.in requirements/patient.in requirements/twin-clients.in
-lock base.txt pyproject.toml requirements/base.in requirements/patient.in --constraints requirements/dev.txt
+lock base.txt pyproject.toml --extra twin requirements/base.in requirements/patient.in --constraints requirements/dev.txt
 lock pytest-8.txt requirements/pytest-8.in --no-deps

@@ -18,7 +18,7 @@ from typing import Any, Final
 from regreen.facts.source import Context, Index, Interests, dotted
 from regreen.facts.source.modules import modules
 from regreen.facts.source.structure import CONDITIONAL, DECORATED
-from regreen.facts.source.testcode import FunctionNode, Suite, own_expressions, parts, qualified
+from regreen.facts.source.testcode import FunctionNode, Suite, own_expressions, parsed, parts, qualified
 from regreen.model import Example, Severity, Verdict
 from regreen.policy import Policy
 
@@ -139,7 +139,7 @@ def _source(index: Index, path: str, known: dict[str, tuple[str, ast.Module | No
     if path not in known:
         try:
             raw = index.tree.read(path)
-            known[path] = (raw.decode("utf-8", "replace"), ast.parse(raw))
+            known[path] = (raw.decode("utf-8", "replace"), parsed(raw))
         except (OSError, SyntaxError, ValueError):
             known[path] = ("", None)
     return known[path]

@@ -58,24 +58,37 @@ EXAMPLES: Final = (
 def _function(node: ast.stmt, ctx: Context) -> None:
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     scope = ctx.scope
+    if scope.kind == "function":
+        return
     name = node.name
-    if scope.kind == "function" or name.startswith(("test", "pytest_")) or name in _HOOKS:
+    if name in _HOOKS or name.startswith(("test", "pytest_")):
         return
     arguments = node.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    decorators = [last_name(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list]
-    if "overload" in decorators:
-        return
+    every = arguments.args
+    if arguments.posonlyargs or arguments.kwonlyargs:
+        every = [*arguments.posonlyargs, *every, *arguments.kwonlyargs]
+    decorators: list[str] = []
+    if node.decorator_list:
+        decorators = [last_name(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list]
+        if "overload" in decorators:
+            return
     if scope.kind == "class" and every and "staticmethod" not in decorators:
         every = every[1:]
-    missing = sum(a.annotation is None for a in every)
-    missing += sum(a is not None and a.annotation is None for a in (arguments.vararg, arguments.kwarg))
+    missing = stars = unsaid = 0
+    for argument in every:
+        if argument.annotation is None:
+            missing += 1
     said = len(every) - missing
+    for star in (arguments.vararg, arguments.kwarg):
+        if star is not None:
+            stars += 1
+            unsaid += star.annotation is None
+    said -= unsaid
+    missing += unsaid
     no_return = node.returns is None and not (name in ("__init__", "__init_subclass__") and said and not missing)
     if missing or no_return:
-        total = len(every) + sum(a is not None for a in (arguments.vararg, arguments.kwarg)) + 1
         qualname = f"{scope.qualname}.{name}" if scope.qualname else name
-        ctx.emit(qualname, node.lineno, node.col_offset, missing, no_return, total, ",".join(decorators))
+        ctx.emit(qualname, node.lineno, node.col_offset, missing, no_return, len(every) + stars + 1, ",".join(decorators))
 
 
 INTERESTS: Final = Interests(

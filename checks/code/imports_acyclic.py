@@ -34,6 +34,7 @@ EXAMPLES: Final = (
     Example("a class that is bound after the import", {"a.py": "X = 1\nfrom b import Y\nclass Z: ...\n", "b.py": "from a import Z\nY = 1\n", "t.py": "import a\n"}, fires=2),
     Example("three modules", {"a.py": "from b import B\nclass A: ...\n", "b.py": "from c import C\nclass B: ...\n", "c.py": "from a import A\nclass C: ...\n"}, fires=3),
     Example("through a package", {"p/__init__.py": "from .a import A\nVERSION = '1'\n", "p/a.py": "from p import VERSION\nclass A: ...\n"}, fires=1),
+    Example("a name that is being imported itself", {"a.py": "from b import B\n", "b.py": "B = 1\nimport c\n", "c.py": "from a import B\n", "t.py": "import a\n"}, fires=1),
     Example("relative imports", {"p/__init__.py": "", "p/a.py": "from .b import g\ndef f(): ...\n", "p/b.py": "from . import a\nfrom .a import f\ndef g(): ...\n", "t.py": "import p.a\n"}, fires=2),
     Example("modules, used at call time", {"a.py": "import b\ndef f(): return b.g()\n", "b.py": "import a\ndef g(): return a.f()\n"}),
     Example("bound before the import", {"a.py": "X = 1\nfrom b import g\n", "b.py": "def g(): ...\nimport a\nfrom a import X\n", "t.py": "import a\n"}),

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from regreen.facts.source import Context, Index, Interests, dotted, last_name
-from regreen.facts.source.boundaries import BOUNDARIES, REMOTE, met, named
+from regreen.facts.source.boundaries import BOUNDARIES, REMOTE, met, named, speaking
 from regreen.facts.source.modules import modules
 from regreen.facts.source.testcode import FunctionNode, Suite, decorator_names, is_fixture, own_expressions, qualified
 from regreen.facts.source.visitor import imported_roots
@@ -44,9 +45,13 @@ _GENERIC: Final = frozenset(
 
 def _test(node: ast.stmt, ctx: Context) -> None:
     assert isinstance(node, FunctionNode)
-    if not _interesting(ctx) or is_fixture(node):
+    lines = _lines(ctx)
+    if not lines:
         return
     first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
+    at = bisect_left(lines, first)
+    if at == len(lines) or lines[at] > (node.end_lineno or first) or is_fixture(node):
+        return
     text = b"\n".join(ctx.lines[first - 1 : node.end_lineno]).decode("utf-8", "replace")
     said = met(text)
     if not (said.real or said.mocked or said.patched):
@@ -63,12 +68,13 @@ def _test(node: ast.stmt, ctx: Context) -> None:
 INTERESTS: Final = Interests(tests=_test)
 
 
-def _interesting(ctx: Context) -> bool:
-    known: bool | None = ctx.memo.get("boundaries")
+def _lines(ctx: Context) -> list[int]:
+    """The lines that may speak of a boundary; none in a file that neither imports a boundary's library nor mocks."""
+    known: list[int] | None = ctx.memo.get("boundaries")
     if known is None:
         source = ctx.source
-        known = any(hint in source for hint in _HINTS) or not _ROOTS.isdisjoint(imported_roots(source))
-        ctx.memo["boundaries"] = known
+        interesting = any(hint in source for hint in _HINTS) or not _ROOTS.isdisjoint(imported_roots(source))
+        known = ctx.memo["boundaries"] = speaking(source) if interesting else []
     return known
 
 

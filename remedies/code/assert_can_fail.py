@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from regreen.facts.source import Index, SourceText, last_name
-from regreen.facts.source.testcode import FunctionNode
+from regreen.facts.source.testcode import FunctionNode, parsed
 from regreen.facts.source.text import UndecodableError
 from regreen.facts.source.vacuous import is_broad, swallows
-from regreen.model import Change, Example, Finding, Proposal, Refusal, Risk, Safety, Span, Splice, Undo
+from regreen.model import Change, Example, Finding, Proposal, Refusal, Risk, Safety, Span, Splice, Undo, splice
 from regreen.policy import Policy
 from remedies.returning.syntax import below, is_string
 from remedies.returning.unwrap import unwrapped
@@ -59,7 +59,7 @@ def propose(findings: Sequence[Finding], index: Index, policy: Policy) -> Propos
                 raise _Left(finding.observed)
             if finding.path not in trees:
                 text = index.text(finding.path)
-                trees[finding.path] = (text, ast.parse(text.source))
+                trees[finding.path] = (text, parsed(text.source))
             text, tree = trees[finding.path]
             node = _at(tree, finding.where)
             if isinstance(node, ast.Assert):
@@ -124,7 +124,7 @@ def _released(path: str, text: SourceText, node: ast.Try) -> tuple[list[Splice],
     if quiet and len(node.handlers) == 1 and not node.orelse:
         splices = unwrapped(path, text, node, handler)
         if splices is not None:
-            return splices, "the handler that hid failed assertions is gone"
+            return [_whole(path, text.source, splices)], "the handler that hid failed assertions is gone"
     end = handler.body[-1]
     start, stop = text.offset(end.lineno, end.col_offset), text.offset(end.end_lineno or 0, end.end_col_offset or 0)
     if isinstance(end, ast.Pass | ast.Return) or _is_text(end):
@@ -133,6 +133,13 @@ def _released(path: str, text: SourceText, node: ast.Try) -> tuple[list[Splice],
         raise _Left("the handler stands on one line")
     indent = text.indent(end.lineno).decode()
     return [Splice(path, stop, stop, text.encode(f"\n{indent}raise"))], "the handler speaks and raises again"
+
+
+def _whole(path: str, source: bytes, splices: Sequence[Splice]) -> Splice:
+    """Several splices as one, so that a repair inside of the moved lines waits for the next pass."""
+    start, end = min(item.start for item in splices), max(item.end for item in splices)
+    moved = [Splice(path, item.start - start, item.end - start, item.new) for item in splices]
+    return Splice(path, start, end, splice(source[start:end], moved))
 
 
 def _is_text(statement: ast.stmt) -> bool:

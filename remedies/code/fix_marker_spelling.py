@@ -14,7 +14,7 @@ from typing import Final
 
 from regreen.facts.source import Index, dotted
 from regreen.facts.source.markers import distance
-from regreen.facts.source.testcode import FunctionNode
+from regreen.facts.source.testcode import FunctionNode, parsed
 from regreen.facts.source.text import UndecodableError
 from regreen.model import Change, Example, Finding, Proposal, Refusal, Risk, Safety, Splice, Undo
 from regreen.policy import Policy
@@ -65,7 +65,7 @@ def propose(findings: Sequence[Finding], index: Index, policy: Policy) -> Propos
 
 def _splices(index: Index, path: str, name: str, right: str) -> tuple[tuple[Splice, ...], str]:
     text = index.text(path)
-    tree = ast.parse(text.source)
+    tree = parsed(text.source)
     running: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, FunctionNode):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from regreen.facts.source import Index
-from regreen.facts.source.testcode import FunctionNode, Suite, decorator_names
+from regreen.facts.source.testcode import FunctionNode, Suite, decorator_names, parsed
 from regreen.facts.source.text import UndecodableError
 from regreen.model import (
     Change,
@@ -63,7 +63,7 @@ class _File:
     def __init__(self, index: Index, path: str) -> None:
         self.path = path
         self.text = index.text(path)
-        self.tree = ast.parse(self.text.source)
+        self.tree = parsed(self.text.source)
         self.boolean = boolean_functions(self.tree)
         self.references = FileReferences(self.tree)
         self.functions: dict[str, list[FunctionNode]] = {}
@@ -206,7 +206,7 @@ def _prove(file: _File, splices: Sequence[Splice], qualname: str) -> None:
     """The edited file parses, and the test returns nothing any more."""
     try:
         edited = splice(file.text.source, splices)
-        tree = ast.parse(edited)
+        tree = parsed(edited)
     except (OverlapError, SyntaxError, ValueError) as error:
         raise Refused(f"the edit would not be valid Python ({error})", "rewrite this test by hand") from error
     *owners, name = qualname.split(".")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from regreen.facts.source import Index, SourceText
+from regreen.facts.source.testcode import parsed
 from regreen.facts.source.text import UndecodableError
 from regreen.model import Change, Example, Finding, Proposal, Refusal, Risk, Safety, Splice, Undo
 from regreen.policy import Policy
@@ -68,7 +69,7 @@ def _refusal(finding: Finding, name: str, index: Index) -> tuple[str, str]:
 
 
 def _splice(path: str, text: SourceText, name: str) -> Splice | None:
-    tree = ast.parse(text.source)
+    tree = parsed(text.source)
     node = next((n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == name), None)
     if node is None:
         return None

@@ -15,6 +15,7 @@ from typing import Final
 
 from regreen.facts.source import Index, SourceText, last_name
 from regreen.facts.source.modules import DEFINED, modules
+from regreen.facts.source.testcode import parsed
 from regreen.facts.source.text import UndecodableError
 from regreen.model import Change, Example, Finding, Proposal, Refusal, Risk, Safety, Span, Splice, Undo
 from regreen.policy import Policy
@@ -74,7 +75,7 @@ def propose(findings: Sequence[Finding], index: Index, policy: Policy) -> Propos
 
 
 def _waiting(path: str, text: SourceText, where: Span, index: Index) -> tuple[Splice | None, str, str]:
-    tree = ast.parse(text.source)
+    tree = parsed(text.source)
     found = _following(tree.body, where)
     if found is None:
         return None, "", "nothing that could be waited for follows the sleep"
@@ -165,7 +166,7 @@ def _asks(path: str, name: str, awaited: bool, index: Index) -> bool:
     if symbol.state != DEFINED or symbol.path not in index.files:
         return False
     try:
-        tree = ast.parse(index.tree.read(symbol.path))
+        tree = parsed(index.tree.read(symbol.path))
     except (OSError, SyntaxError, ValueError):
         return False
     kind = ast.AsyncFunctionDef if awaited else ast.FunctionDef

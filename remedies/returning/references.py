@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from regreen.facts.source import Index, last_name
 from regreen.facts.source.modules import modules
-from regreen.facts.source.testcode import FunctionNode, Suite
+from regreen.facts.source.testcode import FunctionNode, Suite, parsed
 
 
 @dataclass
@@ -131,7 +131,7 @@ def elsewhere(index: Index, path: str, function: FunctionNode, owner: str, found
         if other == path:
             continue
         try:
-            tree = ast.parse(_read(index, other))
+            tree = parsed(_read(index, other))
         except (SyntaxError, ValueError):
             found.obstacle = f"{other} imports it and cannot be read"
             return

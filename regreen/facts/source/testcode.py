@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from regreen.facts.source.index import FileFacts, Index
 from regreen.facts.source.metadata import metadata
 from regreen.facts.source.pytest_config import Configuration
+from regreen.facts.source.syntax import quiet
 from regreen.facts.source.visitor import Context, last_name
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -28,6 +30,16 @@ _NOT_COLLECTED: Final = frozenset({"__init__", "__new__", "__test__"})
 SAMPLES: Final = frozenset(
     {"data", "examples", "example", "example_scripts", "fixtures", "sample", "samples", "testdata", "test_data"}
 )
+
+
+def parsed(source: bytes) -> ast.Module:
+    """The syntax tree of a file, for those that edit it; the parser's warnings about the target's code stay away.
+
+    Raises SyntaxError, and ValueError for what is no text.
+    """
+    with warnings.catch_warnings():
+        quiet()
+        return ast.parse(source)
 
 
 def own_statements(node: FunctionNode) -> Iterator[ast.stmt]:
