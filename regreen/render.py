@@ -44,7 +44,7 @@ def diagnosis_sarif(
 def diagnosis_table(diagnosis: Diagnosis, console: Console, limit: int | None = SHOWN) -> None:
     """Print one line for each check, then the findings, at most `limit` of each check (None: all)."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Check", overflow="fold")
+    table.add_column("Check", no_wrap=True)
     table.add_column("Status")
     table.add_column("Examined", justify="right")
     table.add_column("Findings", justify="right")

@@ -88,7 +88,9 @@ def _function(node: ast.stmt, ctx: Context) -> None:
     no_return = node.returns is None and not (name in ("__init__", "__init_subclass__") and said and not missing)
     if missing or no_return:
         qualname = f"{scope.qualname}.{name}" if scope.qualname else name
-        ctx.emit(qualname, node.lineno, node.col_offset, missing, no_return, len(every) + stars + 1, ",".join(decorators))
+        ctx.emit(
+            qualname, node.lineno, node.col_offset, missing, no_return, len(every) + stars + 1, ",".join(decorators)
+        )
 
 
 INTERESTS: Final = Interests(

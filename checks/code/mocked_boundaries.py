@@ -21,7 +21,6 @@ from regreen.facts.source import Context, Index, Interests, dotted, last_name
 from regreen.facts.source.boundaries import BOUNDARIES, REMOTE, met, named, speaking
 from regreen.facts.source.modules import modules
 from regreen.facts.source.testcode import FunctionNode, Suite, decorator_names, is_fixture, own_expressions, qualified
-from regreen.facts.source.visitor import imported_roots
 from regreen.model import Example, Severity, Verdict
 from regreen.policy import Policy
 
@@ -58,7 +57,7 @@ def _test(node: ast.stmt, ctx: Context) -> None:
         return
     marks = [name for name in decorator_names(node) if ".mark." in f".{name}"]
     fixtures = [a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in _SETUP]
-    put_in = _put_in(node) if said.patched else None
+    put_in = _put_in(node) if said.patched and "object" in text and "return_value" in text else None
     ctx.emit(
         qualified(ctx, node), ctx.at(node)[:2] * 2, said.real, said.mocked, said.in_process,
         " ".join(marks), [name for name in fixtures if not re.search(r"mock|fake|stub|patch", name)], put_in or (),
@@ -73,7 +72,7 @@ def _lines(ctx: Context) -> list[int]:
     known: list[int] | None = ctx.memo.get("boundaries")
     if known is None:
         source = ctx.source
-        interesting = any(hint in source for hint in _HINTS) or not _ROOTS.isdisjoint(imported_roots(source))
+        interesting = any(hint in source for hint in _HINTS) or not _ROOTS.isdisjoint(ctx.roots)
         known = ctx.memo["boundaries"] = speaking(source) if interesting else []
     return known
 

@@ -21,7 +21,7 @@ from regreen.facts.libraries.versions import Side, side
 from regreen.facts.source import Context, FileFacts, Index, Interests
 from regreen.facts.source.aside import is_aside
 from regreen.facts.source.metadata import metadata
-from regreen.facts.source.visitor import imported_roots, last_name
+from regreen.facts.source.visitor import last_name
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
@@ -43,7 +43,7 @@ _DEFAULTS: Final = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 30.0}
 def _finish(context: Context) -> None:
     if pools.MEMORY.search(context.source):
         context.emit("memory")
-    if imported_roots(context.source).isdisjoint(_ROOTS):
+    if context.roots.isdisjoint(_ROOTS):
         return
     if pools.BLOCKING.search(context.source):
         context.emit("blocking")

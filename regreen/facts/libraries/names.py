@@ -9,7 +9,21 @@ from typing import Final, NamedTuple
 from regreen.facts.source.visitor import dotted
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-_SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_SCOPES: Final = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda})
+_BINDING: Final = frozenset(
+    {
+        ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.AugAssign, ast.withitem, ast.For,
+        ast.AsyncFor, ast.comprehension, ast.Global, ast.ExceptHandler, ast.MatchAs, ast.MatchStar,
+    }
+)  # fmt: skip
+#: Fields that hold no node that anybody asks for: texts, numbers, operators, contexts.
+_NO_NODES: Final = frozenset(
+    {
+        "arg", "asname", "attr", "conversion", "ctx", "id", "is_async", "kind", "level", "module", "op", "ops", "rest",
+        "simple", "type_comment", "type_ignores",
+    }
+)  # fmt: skip
+_FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {ast.Constant: ()}
 
 
 class Binding(NamedTuple):
@@ -155,22 +169,48 @@ class Names:
         return origin
 
     def _walk(self) -> None:
-        stack: list[tuple[ast.AST, ast.AST | None, Space]] = [(self.tree, None, self.module)]
+        parents, spaces = self.parents, self.spaces
+        stack: list[tuple[ast.AST, Space]] = [(self.tree, self.module)]
         while stack:
-            node, parent, space = stack.pop()
-            if parent is not None:
-                self.parents[node] = parent
+            node, space = stack.pop()
+            kind = node.__class__
+            if kind is ast.Name:
+                if node.ctx.__class__ is ast.Load:  # type: ignore[attr-defined]
+                    self.loads.append(node)  # type: ignore[arg-type]
+                    spaces[node] = space
+                continue
+            fields = _FIELDS.get(kind)
+            if fields is None:
+                fields = _FIELDS[kind] = tuple(name for name in kind._fields if name not in _NO_NODES)
+            if not fields:
+                continue
+            if kind is ast.Call:
+                self.calls.append(node)  # type: ignore[arg-type]
+                spaces[node] = space
+            elif kind is ast.Attribute:
+                self.attributes.append(node)  # type: ignore[arg-type]
+                spaces[node] = space
             inner = space
             outside: tuple[ast.AST, ...] = ()
-            if isinstance(node, _SCOPES):
-                inner, outside = self._enter(node, space)
-            else:
+            if kind in _SCOPES:
+                inner, outside = self._enter(node, space)  # type: ignore[arg-type]
+            elif kind in _BINDING:
                 self._bind(node, space)
-            children = [
-                (child, node, space if any(child is one for one in outside) else inner)
-                for child in ast.iter_child_nodes(node)
-            ]
-            stack.extend(reversed(children))
+            children: list[tuple[ast.AST, Space]] = []
+            for name in fields:
+                value = getattr(node, name, None)
+                if value.__class__ is list:
+                    for child in value:
+                        if isinstance(child, ast.AST):
+                            parents[child] = node
+                            children.append((child, inner))
+                elif isinstance(value, ast.AST):
+                    parents[value] = node
+                    children.append((value, inner))
+            if outside:
+                children = [(child, space if any(child is one for one in outside) else s) for child, s in children]
+            children.reverse()
+            stack += children
 
     def _enter(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda, space: Space
@@ -198,20 +238,7 @@ class Names:
 
     def _bind(self, node: ast.AST, space: Space) -> None:
         kind = node.__class__
-        if kind is ast.Name:
-            assert isinstance(node, ast.Name)
-            if isinstance(node.ctx, ast.Load):
-                self.loads.append(node)
-                self.spaces[node] = space
-        elif kind is ast.Call:
-            assert isinstance(node, ast.Call)
-            self.calls.append(node)
-            self.spaces[node] = space
-        elif kind is ast.Attribute:
-            assert isinstance(node, ast.Attribute)
-            self.attributes.append(node)
-            self.spaces[node] = space
-        elif kind is ast.Import or kind is ast.ImportFrom:
+        if kind is ast.Import or kind is ast.ImportFrom:
             assert isinstance(node, ast.Import | ast.ImportFrom)
             self._imported(node, space)
         elif kind is ast.Assign:

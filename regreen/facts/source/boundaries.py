@@ -74,7 +74,9 @@ def speaking(source: bytes) -> list[int]:
     """Lines, from 1, with anything that `met` goes by: a test without such a line meets no boundary."""
     lines: list[int] = []
     line, counted = 1, 0
-    for match in _SPEAKING.finditer(source.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in source else source):
+    for match in _SPEAKING.finditer(
+        source.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in source else source
+    ):
         start = match.start()
         line += match.string.count(b"\n", counted, start)
         counted = start

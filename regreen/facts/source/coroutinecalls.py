@@ -108,6 +108,7 @@ def locate(tree: ast.Module, line: int, column: int) -> list[ast.AST]:
 
 def _toward(node: ast.AST, line: int, column: int) -> ast.AST | None:
     """The child of a node that covers a position."""
+    unplaced: list[ast.AST] = []  # arguments, comprehensions, with items: they have no position of their own
     for name in node._fields:
         value = getattr(node, name, None)
         if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
@@ -124,8 +125,11 @@ def _toward(node: ast.AST, line: int, column: int) -> ast.AST | None:
             if hasattr(child, "lineno"):
                 if _covers(child, line, column):
                     return child
-            elif child._fields and any(_covers(part, line, column) for part in ast.walk(child)):
-                return child  # arguments, comprehensions, with items: no position of their own
+            elif child._fields:
+                unplaced.append(child)
+    for child in unplaced:
+        if any(_covers(part, line, column) for part in ast.walk(child)):
+            return child
     return None
 
 

@@ -50,9 +50,10 @@ def moved(index: Index, importer: str, key: str, names: Sequence[str]) -> Home |
 
 
 def reachable(found: ModuleMap, importer: str, path: str) -> str:
-    """The dotted name by which a file can import another; empty if it cannot."""
+    """The dotted name by which a file can import another; empty if it cannot, or only over a path of somebody else's."""
     module = found.name_of(path)
-    if not module:
+    root = found.root_of(path)
+    if not module or not (root in ("", *found.roots.sources) or "." in module or f"{importer}/".startswith(f"{root}/")):
         return ""
     target = found.resolve(importer, 0, module)
     return module if target.state == FILE and target.path == path else ""

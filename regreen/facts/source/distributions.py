@@ -276,6 +276,7 @@ elevenlabs: elevenlabs
 stripe: stripe
 openai: openai
 anthropic: anthropic
+re2: google-re2
 tiktoken: tiktoken
 langchain_core: langchain-core langchain
 langchain_openai: langchain-openai

@@ -7,6 +7,7 @@ import from outside, a `sys.path` edit with a computed folder) the answer is "ma
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -91,6 +92,7 @@ class ModuleMap:
         self._search: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._symbols: dict[tuple[str, str], Symbol] = {}
         self._bound: dict[str, dict[str, list[tuple[int, str, str, str, int]]]] = {}
+        self._root: dict[str, str] = {}
         self._external: dict[str, bool] = {}
         known_names = metadata(index)
         self._declared = frozenset(known_names.names - known_names.own)
@@ -131,11 +133,40 @@ class ModuleMap:
         return table
 
     def name_of(self, path: str) -> str:
-        """The dotted name of a file from its source root; empty for an `__init__` of the root itself."""
+        """The dotted name of a file from its source root; empty for an `__init__` of the root itself.
+
+        Where several roots could be meant, the tree's own imports decide.
+        """
         stem = path.rpartition(".")[0]
         key = (stem[:-9] if "/" in stem else "") if stem.endswith("__init__") else stem
-        root = self.roots.of(posixpath.dirname(path))
+        return self._from(key, self.root_of(path))
+
+    def root_of(self, path: str) -> str:
+        """The source root that a file is named from."""
+        folder = posixpath.dirname(path)
+        root = self._root.get(folder)
+        if root is None:
+            roots = self.roots.candidates(folder)
+            inside = f"{folder}/x"
+            tops = [self._from(inside, candidate).partition(".")[0] for candidate in roots]
+            best = max(range(len(roots)), key=lambda n: (self._tops[tops[n]], -n)) if len(set(tops)) > 1 else 0
+            root = self._root[folder] = roots[best]
+        return root
+
+    @staticmethod
+    def _from(key: str, root: str) -> str:
         return (key[len(root) + 1 :] if root else key).replace("/", ".")
+
+    @cached_property
+    def _tops(self) -> Counter[str]:
+        """How many absolute imports of the tree start with each name."""
+        return Counter(
+            name.partition(".")[0]
+            for file in self.index.files.values()
+            for _, _, _, _, level, module, names, *_ in file.raw_imports
+            if level <= 0
+            for name in ((module,) if level == 0 else [n for n, _ in names])
+        )
 
     def is_external(self, name: str) -> bool:
         """Whether a dotted name is Python's own, or a declared or well-known distribution brings it."""

@@ -76,23 +76,25 @@ class Roots:
             folder = posixpath.dirname(folder)
         return folder
 
-    def of(self, folder: str) -> str:
-        """The root that the modules of a folder are named from."""
+    def candidates(self, folder: str) -> list[str]:
+        """The roots that the modules of a folder may be named from, the likeliest first."""
         base = self.base(folder)
-        best = base if folder in self.packages and base != folder else ""
+        found: list[str] = []
         here = folder
-        while True:  # an explicit root inside a package (`src/__init__.py`) wins over the package's own base
+        while True:  # an explicit root, also inside a package (`src/__init__.py`)
             if here in self.explicit:
-                return here
+                found.append(here)
             if not here:
                 break
             here = posixpath.dirname(here)
         here = base
         while here:
             if here in self.sources or here in self.projects:
-                return here
+                found.append(here)
+                break
             here = posixpath.dirname(here)
-        return best if best in self.inserted and folder in self.packages else ""
+        found.append(base if base in self.inserted and folder in self.packages else "")
+        return list(dict.fromkeys(root for root in found if root not in self.packages or root in self.explicit))
 
     def around(self, folder: str) -> Iterator[str]:
         """Folders above a file that may be on its path: its own, those above that are no packages, and their `src`."""

@@ -15,7 +15,9 @@ from regreen.facts.source.visitor import Context, last_name
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
-_INNER: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_INNER: Final = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda})
+#: Nodes that own nothing below them that matters: they are yielded, and not looked into.
+_BOTTOM: Final = frozenset({ast.Name, ast.Constant})
 _COMPOUND: Final = frozenset(
     {ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match}
 )
@@ -68,7 +70,8 @@ def own_expressions(node: ast.AST) -> Iterator[ast.AST]:
     while stack:
         current = stack.pop()
         yield current
-        if not isinstance(current, (*_INNER, ast.Lambda)):
+        kind = current.__class__
+        if kind not in _INNER and kind not in _BOTTOM:
             stack.extend(ast.iter_child_nodes(current))
 
 

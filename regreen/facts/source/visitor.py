@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from regreen.facts.source.needles import Needles
@@ -85,9 +85,16 @@ class Context:
     """What a handler sees: the file, the place, and `emit`."""
 
     def __init__(
-        self, source: bytes, tree: ast.Module, structure: Structure, stub: bool, present: frozenset[bytes] = frozenset()
+        self,
+        source: bytes,
+        tree: ast.Module,
+        structure: Structure,
+        stub: bool,
+        present: frozenset[bytes] = frozenset(),
+        roots: Set[bytes] = frozenset(),
     ) -> None:
         self.present = present  # which needles and names of all checks occur in the file, found in one pass
+        self.roots = roots  # what `imported_roots` says of the file
         self.source = source
         self.tree = tree
         self.structure = structure
@@ -95,7 +102,7 @@ class Context:
         self.scope = Scope("module", "", None, tree)
         self.module_scope = self.scope
         self.flags = 0
-        self.awaits = b"await" in (present or source)
+        self.awaits = b"await" in present
         self._sink: list[tuple[Any, ...]] = []
         self._lines: list[bytes] | None = None
         self._memo: dict[str, Any] = {}
@@ -208,8 +215,7 @@ class Visitor:
             for n, c in enumerate(self._checks)
         ]
 
-    def _active(self, source: bytes, present: frozenset[bytes]) -> Dispatch:
-        roots = imported_roots(source)
+    def _active(self, roots: set[bytes], present: frozenset[bytes]) -> Dispatch:
         mask = 0
         for bit, modules, needles in self._gates:
             if (not modules or not modules.isdisjoint(roots)) and (not needles or not needles.isdisjoint(present)):
@@ -227,9 +233,10 @@ class Visitor:
         `source` is UTF-8 text without a byte order mark, so that columns are what `ast` counted.
         """
         present = self._needles.found(source)
-        dispatch = self._active(source, present)
+        roots = imported_roots(source)
+        dispatch = self._active(roots, present)
         structure = Structure(present)
-        context = Context(source, tree, structure, stub, present)
+        context = Context(source, tree, structure, stub, present, roots)
         sinks: dict[int, list[tuple[Any, ...]]] = {number: [] for number in dispatch.active}
         found = _walk(context, dispatch, _hit_lines(source, dispatch.needles & present), sinks)
         for number, handler, node, parents, scope, flags in found:
