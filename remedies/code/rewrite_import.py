@@ -21,7 +21,7 @@ from regreen.facts.libraries.import_statements import other_import, relative, sp
 from regreen.facts.source import Index
 from regreen.facts.source.definitions import GENERIC, Home, definers, leads_back, moved, old_keys, reachable
 from regreen.facts.source.history import dropped
-from regreen.facts.source.modules import ABSENT, FILE, modules
+from regreen.facts.source.modules import ABSENT, FILE, FOLDER, modules
 from regreen.model import Change, Example, Finding, Proposal, Refusal, Risk, Safety, Splice, Undo
 from regreen.policy import Policy
 
@@ -31,6 +31,7 @@ SAFETY: Final = Safety.SAFE
 UNDO: Final = Undo.EXACT
 RISK: Final = Risk.LOW
 
+_TELLING: Final = 14  # letters of a function's name from which on it hardly means two things
 _APP: Final = {"app/__init__.py": "", "app/a.py": "X = 1\n\n\ndef digest_of(x): ...\n\n\nclass Ledger: ...\n"}
 
 
@@ -76,6 +77,7 @@ EXAMPLES: Final = (
     Example("it would close a cycle", {**_APP, "app/b.py": "from app.c import f\n\n\nclass Trade: ...\n", "app/c.py": "from app.gone import Trade\n\n\ndef f(): ...\n"}, refuses=True),
     Example("a module without names", {**_APP, "t.py": "import app.gone\n"}, refuses=True),
     Example("beyond the top", {**_APP, "app/b.py": "from ...x import digest_of\n"}, refuses=True),
+    Example("a short name in another package", {**_APP, "other/__init__.py": "", "other/m.py": "def crawl(): ...\n", "t.py": "from app.gone import crawl\n"}, refuses=True),
     Example("a variable", {**_APP, "app/b.py": "limit = 1\n", "t.py": "from app.gone import limit\n"}, refuses=True),
     Example("all is well", {**_APP, "t.py": "from app.a import digest_of\n"}, {**_APP, "t.py": "from app.a import digest_of\n"}),
 )  # fmt: skip
@@ -266,9 +268,24 @@ def _home(index: Index, finding: Finding, name: str) -> Home:
         raise UndecidedError(
             f"{where[0]} has the only {name}, but cannot be imported from here", "how it gets on the path"
         )
+    if not _close(index, finding, module, name):
+        raise UndecidedError(
+            f"{where[0]} has the only {name}, but in another package, where it may be another thing of that name",
+            f"whether that {name} is meant",
+        )
     home = Home(where[0], module, f"{where[0]} holds the only definition of {name} in the tree")
     _no_cycle(index, finding.path, home)
     return home
+
+
+def _close(index: Index, finding: Finding, module: str, name: str) -> bool:
+    """Whether a definition is in the package that the import names, or its own name is telling enough elsewhere."""
+    found = modules(index)
+    old = finding.get("module").lstrip(".") if finding.get("level") in ("0", "-1") else found.name_of(finding.path)
+    top = old.partition(".")[0]
+    if module.partition(".")[0] == top or found.resolve(finding.path, 0, top).state not in (FILE, FOLDER):
+        return not found.is_external(module)
+    return not found.is_external(module) and (name[:1].isupper() or len(name) >= _TELLING)
 
 
 def _no_cycle(index: Index, importer: str, home: Home) -> None:
