@@ -2,7 +2,8 @@
 
 A module that is reached by two names (`src.app.models` and `app.models`) is loaded twice: two classes of the same name
 that are not equal, two registries, two sets of globals, `isinstance` and `except` that do not match, patches of mocks that
-hit the other copy. The name that fewer statements use is reported; on a tie, the one that the source roots do not give.
+hit the other copy. The name that the packaging configuration or pytest's `pythonpath` gives is the right one; without such
+a word the one that more files use.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ EXAMPLES: Final = (
     Example("a tie goes to the source root", {**_APP, "t.py": "import app.a\n", "v.py": "import src.app.a\n"}, fires=1),
     Example("a module as a name of its package", {**_APP, "t.py": "from app import a\n", "u.py": "import app\n", "v.py": "from src.app import a\n"}, fires=1),
     Example("a helper beside the tests", {"tests/helper.py": "x = 1\n", "tests/test_a.py": "from helper import x\n", "tests/test_b.py": "from helper import x\n", "t.py": "from tests.helper import x\n"}, fires=1),
+    Example("the configuration is not outvoted", {**_APP, "t.py": "import src.app.a\n", "u.py": "from src.app.a import x\n", "v.py": "import app.a\n"}, fires=2),
     Example("one name", {**_APP, "t.py": "import app.a\n", "u.py": "from app import a\n"}),
     Example("relative imports", {**_APP, "src/app/b.py": "from .a import x\nfrom . import a\n", "t.py": "import app.a\n"}),
     Example("a fallback", {**_APP, "t.py": "try:\n    from app.a import x\nexcept ImportError:\n    from src.app.a import x\n", "u.py": "import app.a\n"}),
@@ -101,10 +103,14 @@ def _uses(index: Index, found: ModuleMap) -> list[Use]:
 def _rarer(found: ModuleMap, short: list[Use], long: list[Use]) -> list[tuple[Use, str]]:
     """The uses of the name to leave, each with the name to take."""
     short_files, long_files = len({use.path for use in short}), len({use.path for use in long})
-    short_wins = short_files > long_files
-    if short_files == long_files:
+    deep = short[0].root
+    if (deep in found.roots.configured) != (long[0].root in found.roots.configured):
+        short_wins = deep in found.roots.configured  # what the configuration says, importers do not outvote
+    elif short_files == long_files:
         path = found.sources.get(short[0].key, "")
         short_wins = found.name_of(path) == short[0].name if path else True
+    else:
+        short_wins = short_files > long_files
     losers = long if short_wins else short
     root = (short if short_wins else long)[0].root
     return [(use, (use.key[len(root) + 1 :] if root else use.key).replace("/", ".")) for use in losers]

@@ -30,9 +30,12 @@ SOURCE: Final = "https://github.com/pytest-dev/pytest/issues/14442"
 INTERESTS: Final = MARKERS
 
 _NINE: Final = Version("9.0.0")
-_COMMANDS: Final = re.compile(
-    r"(?:^|/)(?:tox\.ini|noxfile\.py|[Mm]akefile|justfile|tasks\.py|Taskfile\.ya?ml|\.gitlab-ci\.yml)$"
-)
+_COMMANDS: Final = frozenset(
+    {
+        "tox.ini", "noxfile.py", "Makefile", "makefile", "justfile", "tasks.py", "Taskfile.yml", "Taskfile.yaml",
+        ".gitlab-ci.yml",
+    }
+)  # fmt: skip
 _FLAG: Final = re.compile(r"(?<![\w-])--strict(?:-markers)?(?![\w-])")
 
 _TEST: Final = {"test_a.py": "import pytest\n\n\n@pytest.mark.slow\ndef test_a():\n    assert f()\n"}
@@ -142,7 +145,7 @@ def wanted(config: ConfigFile | None, versions: PytestVersions) -> str:
 
 def _commanded(index: Index) -> bool:
     for path in index.tree.paths():
-        if _COMMANDS.search(path) or path.startswith(".github/workflows/"):
+        if path.rpartition("/")[2] in _COMMANDS or path.startswith(".github/workflows/"):
             try:
                 text = index.tree.read(path).decode("utf-8", "replace")
             except OSError:

@@ -1,19 +1,22 @@
 """Import a module by the one name that the rest of the tree uses for it.
 
 `from src.app.models import User` becomes `from app.models import User`, with the patch targets of the old name, so that the
-module is loaded once. Safe where every importer reaches the module by the name taken: the importer's own search path is
-checked. Refused where it is not reached, or a statement also takes names that are no modules of the package.
+module is loaded once. Safe where a file of the same folder reaches the package by the name taken, or the package lies above
+the importer: then its search path is known to be right; elsewhere unsafe, as a script may run where nothing is installed.
+Refused where the name is not reached at all, or a statement also takes names that are no modules of the package.
 """
 
 from __future__ import annotations
 
 import ast
+import posixpath
 from collections.abc import Sequence
 from typing import Final
 
 from regreen.facts.libraries.editing import Draft, Edit, UndecidedError, one_by_one
 from regreen.facts.libraries.import_statements import other_import, other_module, statement_at, strings
 from regreen.facts.source import Index
+from regreen.facts.source.importpass import imports
 from regreen.facts.source.modules import FILE, FOLDER, modules
 from regreen.model import Example, Finding, Proposal, Risk, Safety, Splice, Undo
 from regreen.policy import Policy
@@ -70,9 +73,32 @@ def propose(findings: Sequence[Finding], index: Index, policy: Policy) -> Propos
         else:
             splices = [_from(draft, node, name, canonical)]
         splices += strings(draft, name, canonical)
-        return Edit(splices, f"{name} → {canonical}", f"elsewhere in the tree it is {canonical}; {_WHY}")
+        safety = Safety.SAFE if _reaches(index, draft.path, canonical) else Safety.UNSAFE
+        return Edit(splices, f"{name} → {canonical}", f"elsewhere in the tree it is {canonical}; {_WHY}", safety)
 
     return one_by_one(ID, findings, index, edit)
+
+
+def _reaches(index: Index, path: str, canonical: str) -> bool:
+    """Whether the package of a module is surely on the path of a file: it lies beside or above it, or its neighbours use it."""
+    found = modules(index)
+    folder, top = posixpath.dirname(path), canonical.partition(".")[0]
+    target = found.resolve(path, 0, canonical)
+    root = target.key[: -len(canonical)].rstrip("/")
+    if not root or f"{folder}/".startswith(f"{root}/"):
+        return True
+    neighbours = index.derive("importers by folder and package", _neighbours).get((folder, top), set())
+    return bool(neighbours - {path})
+
+
+def _neighbours(index: Index) -> dict[tuple[str, str], set[str]]:
+    """The files of each folder that import each top-level name of the tree absolutely."""
+    table: dict[tuple[str, str], set[str]] = {}
+    for path, every in imports(index).own.items():
+        for own in every:
+            if own.item[4] <= 0:
+                table.setdefault((posixpath.dirname(path), own.name.partition(".")[0]), set()).add(path)
+    return table
 
 
 def _from(draft: Draft, node: ast.ImportFrom, name: str, canonical: str) -> Splice:

@@ -19,8 +19,10 @@ from typing import Final
 from regreen.facts.libraries.editing import Draft, UndecidedError
 from regreen.facts.libraries.import_statements import other_import, relative, split, statement_at, strings
 from regreen.facts.source import Index
-from regreen.facts.source.definitions import GENERIC, Home, definers, leads_back, moved, old_keys, reachable
+from regreen.facts.source.definitions import GENERIC, Home, definers, leads_back, moved, needs, old_keys, reachable
+from regreen.facts.source.distributions import declared
 from regreen.facts.source.history import dropped
+from regreen.facts.source.metadata import metadata
 from regreen.facts.source.modules import ABSENT, FILE, FOLDER, modules
 from regreen.model import Change, Example, Finding, Proposal, Refusal, Risk, Safety, Splice, Undo
 from regreen.policy import Policy
@@ -78,6 +80,7 @@ EXAMPLES: Final = (
     Example("a module without names", {**_APP, "t.py": "import app.gone\n"}, refuses=True),
     Example("beyond the top", {**_APP, "app/b.py": "from ...x import digest_of\n"}, refuses=True),
     Example("a short name in another package", {**_APP, "other/__init__.py": "", "other/m.py": "def crawl(): ...\n", "t.py": "from app.gone import crawl\n"}, refuses=True),
+    Example("a promise that would need another package", {"p/__init__.py": "__all__ = ['Driver']\n", "p/d.py": "import radical.pilot\n\n\nclass Driver: ...\n"}, refuses=True),
     Example("a variable", {**_APP, "app/b.py": "limit = 1\n", "t.py": "from app.gone import limit\n"}, refuses=True),
     Example("all is well", {**_APP, "t.py": "from app.a import digest_of\n"}, {**_APP, "t.py": "from app.a import digest_of\n"}),
 )  # fmt: skip
@@ -143,6 +146,12 @@ def _keep(index: Index, path: str, name: str, group: Sequence[Finding]) -> Chang
     module = reachable(found, path, home)
     if not module:
         raise UndecidedError(f"{home} cannot be imported from {path}", "where its package starts")
+    more = {name for name in needs(index, home) - needs(index, path) if not declared(name, metadata(index).required)}
+    if more:
+        raise UndecidedError(
+            f"{home} has {name}, but importing it there would make the whole package need {', '.join(sorted(more))}",
+            f"whether {name} is loaded on demand (a module-level `__getattr__`), or leaves `__all__`",
+        )
     own = [n for n in draft.tree.body if isinstance(n, ast.ImportFrom)]
     if any(n.level for n in own) and not any(
         n.level == 0 and (n.module or "").partition(".")[0] == module.partition(".")[0] for n in own

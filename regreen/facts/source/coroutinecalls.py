@@ -36,6 +36,7 @@ _EXPECTS: Final = frozenset(
     }
 )
 _MEMBER: Final = re.compile(rb"[A-Za-z_]\w*\(")
+_SET: Final = re.compile(rb"\s*=[^=]")
 _WORD: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 
@@ -56,14 +57,22 @@ def hits(source: bytes, names: Iterable[bytes], modules: Iterable[bytes], bare: 
     """
     positions: set[int] = set()
     find = source.find
-    for needle in (*(name + b"(" for name in names), *(name + b"." for name in modules)):
+    called, holders = frozenset(names), frozenset(modules)
+    for name in called | holders:
+        size = len(name)
+        # One search for both `name(` and `name.`: most names of a file are never called, and each search reads it all.
+        needle = name if name in holders else name + b"("
         position = find(needle)
         while position >= 0:
-            if not needle.endswith(b".") or _MEMBER.match(source, position + len(needle)):
+            end = position + size
+            after = source[end : end + 1]
+            if (after == b"(" and name in called) or (
+                after == b"." and name in holders and _MEMBER.match(source, end + 1)
+            ):
                 start = _start(source, position, bare)
                 if start >= 0:
                     positions.add(start)
-            position = find(needle, position + len(needle))
+            position = find(needle, position + 1)
     found: list[tuple[int, int]] = []
     line, start = 1, 0
     for position in sorted(positions):
@@ -262,4 +271,11 @@ def patched(source: bytes, name: str) -> bool:
     if b"patch" not in source and b"setattr" not in source and b"Mock" not in source:
         return False
     word = name.encode()
-    return any(word + end in source for end in (b'"', b"'")) or re.search(rb"\.%b\s*=[^=]" % word, source) is not None
+    if word + b'"' in source or word + b"'" in source:
+        return True
+    position = source.find(b"." + word)
+    while position >= 0:
+        if _SET.match(source, position + 1 + len(word)):
+            return True
+        position = source.find(b"." + word, position + 1)
+    return False

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from regreen.facts.source.history import renamed
+from regreen.facts.source.importpass import imports
 from regreen.facts.source.index import Index
 from regreen.facts.source.initialization import initialization
 from regreen.facts.source.modules import ABSENT, FILE, ModuleMap, modules
@@ -119,3 +120,25 @@ def old_keys(index: Index, importer: str, level: int, module: str) -> Iterator[s
         if key not in seen:
             seen.add(key)
             yield key
+
+
+def needs(index: Index, path: str) -> frozenset[str]:
+    """The top-level names of the foreign packages that importing a file takes, with all that it runs."""
+    start = initialization(index)
+    foreign = index.derive("foreign imports", _foreign)
+    seen = {path}
+    waiting = [path]
+    while waiting:
+        for step in start.of(waiting.pop()):
+            new = [run for run in step.runs if run not in seen and not step.guarded]
+            seen.update(new)
+            waiting += new
+    return frozenset().union(*(foreign.get(file, frozenset()) for file in seen))
+
+
+def _foreign(index: Index) -> dict[str, frozenset[str]]:
+    table: dict[str, set[str]] = {}
+    for path, item, name in imports(index).external:
+        if not item[8] and not item[7]:
+            table.setdefault(path, set()).add(name.partition(".")[0])
+    return {path: frozenset(names) for path, names in table.items()}

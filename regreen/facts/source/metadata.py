@@ -54,6 +54,14 @@ class Metadata:
         """Every distribution that is declared somehow, locked ones left out."""
         return frozenset(name for name, found in self._by_name.items() if any(d.kind != "lock" for d in found))
 
+    @property
+    def required(self) -> frozenset[str]:
+        """Every distribution that a project of the tree requires whenever it is installed: no extras, no groups."""
+        main = ("dependencies", "install_requires", "packages", "")
+        return frozenset(
+            name for name, found in self._by_name.items() if any(d.kind == "require" and d.group in main for d in found)
+        )
+
     def of(self, name: str) -> tuple[Declared, ...]:
         """Every declaration of one distribution."""
         return tuple(self._by_name.get(canonicalize_name(name), ()))
@@ -161,7 +169,7 @@ def _gather(index: Index) -> Iterator[Declared]:
                     reader = read.requirements_txt
             elif name.startswith("environment") and name.endswith((".yml", ".yaml")):
                 reader = read.environment_yml
-            elif _SHELL.search(path):
+            elif ("file" in name or name[:1] == "." or path[:1] == ".") and _SHELL.search(path):
                 reader = read.shell_lines
         if reader is not None and path not in left_out:
             wanted[path] = reader

@@ -10,7 +10,7 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from regreen.facts.source.distributions import STDLIB, declared, known
 from regreen.facts.source.index import FileFacts, Index
@@ -65,9 +65,7 @@ class Symbol(NamedTuple):
     key: str = ""
 
 
-_EXTERNAL: Final = Target(EXTERNAL)
-_MAYBE: Final = Symbol(MAYBE)
-_ABSENT: Final = Symbol(ABSENT)
+_EXTERNAL, _MAYBE, _ABSENT = Target(EXTERNAL), Symbol(MAYBE), Symbol(ABSENT)
 
 
 class ModuleMap:
@@ -109,10 +107,10 @@ class ModuleMap:
                 table[stem] = path
         else:
             table.setdefault(stem, path)
-        folder = posixpath.dirname(path)
+        folder = path.rpartition("/")[0]
         while folder and folder not in self.folders:
             self.folders.add(folder)
-            folder = posixpath.dirname(folder)
+            folder = folder.rpartition("/")[0]
 
     @cached_property
     def by_name(self) -> dict[str, list[str]]:
@@ -143,7 +141,7 @@ class ModuleMap:
 
     def root_of(self, path: str) -> str:
         """The source root that a file is named from."""
-        folder = posixpath.dirname(path)
+        folder = path.rpartition("/")[0]
         root = self._root.get(folder)
         if root is None:
             roots = self.roots.candidates(folder)
@@ -269,8 +267,8 @@ class ModuleMap:
         hidden = self._hidden(folder, path, parts)
         if hidden is not None and hidden.state != MISSING:
             return hidden
-        if top == "test" or top == "conftest":
-            return _EXTERNAL if failed is None or failed.weak else failed
+        if top in ("test", "conftest") and (failed is None or failed.weak):
+            return _EXTERNAL
         return failed or hidden or _EXTERNAL
 
     def _used_as_package(self, key: str) -> bool:
@@ -435,7 +433,7 @@ class ModuleMap:
                 symbol = self.member(target, rest[0])
                 if len(rest) > 1:
                     if symbol.state == MODULE and symbol.path:
-                        return self.origin_in(symbol.path, rest[1:])
+                        return self.named(symbol.path, ".".join(rest[1:]))
                     if symbol.state == DEFINED:
                         return symbol._replace(name=".".join((symbol.name, *rest[1:])))
                     return _MAYBE
@@ -443,16 +441,10 @@ class ModuleMap:
         if level and parts != [""]:
             target = self.resolve(path, level, "")
             if target.state == FILE:
-                return self.origin_in(target.path, parts)
+                return self.named(target.path, ".".join(parts))
         return _MAYBE
-
-    def origin_in(self, path: str, parts: Sequence[str]) -> Symbol:
-        """What dotted parts mean inside a file."""
-        return self.named(path, ".".join(parts))
 
 
 def modules(index: Index) -> ModuleMap:
     """The module map of the index's tree, made once."""
-    made: Any = index.derive("modules", ModuleMap)
-    assert isinstance(made, ModuleMap)
-    return made
+    return index.derive("modules", ModuleMap)

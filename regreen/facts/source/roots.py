@@ -34,6 +34,13 @@ _TEXTS: Final = re.compile(
 _LARGE: Final = 300_000
 
 
+def _is_plain_module(path: str, name: str) -> bool:
+    """Whether a path surely is none of `_TEXTS`: nearly all of a tree are, and a pattern for each of them is dear."""
+    if not name.endswith((".py", ".pyi", ".rst", ".md", ".json")) or name == "noxfile.py":
+        return False
+    return not name.startswith(("Dockerfile", ".env")) and not path.startswith(".github/")
+
+
 class Roots:
     """Source roots of a tree, as folders relative to it (an empty string is the tree itself)."""
 
@@ -45,7 +52,8 @@ class Roots:
             folder, _, name = path.rpartition("/")
             if name in ("__init__.py", "__init__.pyi"):
                 self.packages.add(folder)
-        self.explicit: set[str] = set(self._configured())
+        self.configured: frozenset[str] = frozenset(self._configured())  # by pytest, packaging or PYTHONPATH
+        self.explicit: set[str] = set(self.configured)  # these, and what `sys.path` edits add
         self._edited()
         self.inserted: set[str] = set()  # by pytest, for the test files in or below them
         projects: set[str] = {""}
@@ -60,12 +68,12 @@ class Roots:
         sources: set[str] = set()
         seen: set[str] = set()
         for path in index.files:
-            folder = posixpath.dirname(path)
+            folder = path.rpartition("/")[0]
             while folder and folder not in seen:
                 seen.add(folder)
                 if folder.rpartition("/")[2] in _SOURCE_NAMES and folder not in self.packages:
                     sources.add(folder)
-                folder = posixpath.dirname(folder)
+                folder = folder.rpartition("/")[0]
         self.sources = sources
         self.projects = projects - self.packages | {""}
         self.known = self.explicit | self.sources | self.projects | self.inserted
@@ -73,7 +81,7 @@ class Roots:
     def base(self, folder: str) -> str:
         """The first folder, going up, that is no package: where the topmost package around it lies."""
         while folder and folder in self.packages:
-            folder = posixpath.dirname(folder)
+            folder = folder.rpartition("/")[0]
         return folder
 
     def candidates(self, folder: str) -> list[str]:
@@ -121,7 +129,7 @@ class Roots:
                 "tox.ini",
                 ".pytest.ini",
                 "pytest.toml",
-            ) and not _TEXTS.search(path):
+            ) and (_is_plain_module(path, name) or not _TEXTS.search(path)):
                 continue
             try:
                 source = tree.read(path)

@@ -25,13 +25,15 @@ _TALK: Final = frozenset(
         "pprint",
     }
 )
-_REFLEXIVE: Final = (ast.Eq, ast.Is, ast.LtE, ast.GtE)
-_PLAIN: Final = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant)
+_REFLEXIVE: Final[frozenset[type[ast.cmpop]]] = frozenset({ast.Eq, ast.Is, ast.LtE, ast.GtE})
+_PLAIN: Final[frozenset[type[ast.expr]]] = frozenset({ast.Name, ast.Attribute, ast.Subscript, ast.Constant})
 _LEAVE: Final = frozenset({"skip", "skipTest", "xfail"})
 
 
 def hollow(test: ast.expr) -> str:
     """Why an asserted expression always holds, in words; empty where it may fail."""
+    if isinstance(test, ast.Compare):  # nearly all of them
+        return _comparison(test.left, test.ops[0], test.comparators[0]) if len(test.ops) == 1 else ""
     if isinstance(test, ast.Constant):
         return f"{_short(test)} is always true" if test.value else ""
     if isinstance(test, ast.Tuple):
@@ -45,8 +47,6 @@ def hollow(test: ast.expr) -> str:
         return "it is always true" if isinstance(inner, ast.Constant) and not inner.value else ""
     if isinstance(test, ast.BoolOp):
         return _boolean(test)
-    if isinstance(test, ast.Compare) and len(test.ops) == 1:
-        return _comparison(test.left, test.ops[0], test.comparators[0])
     if isinstance(test, ast.Call) and last_name(test.func) == "isinstance" and len(test.args) == 2:
         kind = test.args[1]
         return "everything is an object" if isinstance(kind, ast.Name) and kind.id == "object" else ""
@@ -81,21 +81,17 @@ _OPPOSITE: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
 
 
 def _comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> str:
-    if isinstance(operator, ast.GtE) and _is_length(left) and _number(right) == 0:
+    kind = operator.__class__
+    if kind is ast.GtE and _is_length(left) and _number(right) == 0:
         return "no length is negative"
-    if isinstance(operator, ast.LtE) and _is_length(right) and _number(left) == 0:
+    if kind is ast.LtE and _is_length(right) and _number(left) == 0:
         return "no length is negative"
-    if isinstance(operator, ast.Gt) and _is_length(left) and (_number(right) or 0) < 0:
+    if kind is ast.Gt and _is_length(left) and (_number(right) or 0) < 0:
         return "no length is negative"
-    if (
-        type(left) is type(right)
-        and isinstance(operator, _REFLEXIVE)
-        and isinstance(left, _PLAIN)
-        and _same(left, right)
-    ):
+    if left.__class__ is right.__class__ and kind in _REFLEXIVE and left.__class__ in _PLAIN and _same(left, right):
         return "" if _runs(left) else f"{_short(left)} is compared with itself"
-    if isinstance(operator, ast.In | ast.NotIn) and isinstance(left, ast.Constant) and left.value == "":
-        return "the empty string is in every string" if isinstance(operator, ast.In) and _text(right) else ""
+    if kind is ast.In and isinstance(left, ast.Constant) and left.value == "" and _text(right):
+        return "the empty string is in every string"
     return ""
 
 
@@ -104,6 +100,8 @@ def _same(left: ast.expr, right: ast.expr) -> bool:
     if isinstance(left, ast.Name) and isinstance(right, ast.Name):
         return left.id == right.id
     if isinstance(left, ast.Attribute) and isinstance(right, ast.Attribute) and left.attr != right.attr:
+        return False
+    if isinstance(left, ast.Constant) and isinstance(right, ast.Constant) and left.value != right.value:
         return False
     return ast.dump(left) == ast.dump(right)
 
