@@ -89,7 +89,7 @@ def imports(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """The quick tests, in random order, on all cores."""
     _install(session)
-    session.run("pytest", "-n", "auto", *([] if _target(session) else session.posargs))
+    session.run("pytest", "-n", "auto", "--dist", "loadgroup", *([] if _target(session) else session.posargs))
 
 
 @nox.session(requires=["unit"])

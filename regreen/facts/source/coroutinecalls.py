@@ -255,14 +255,25 @@ def walk(root: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 def bound_in(function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
     """The names that a function, or a function inside it, binds itself: parameters, variables, definitions; no imports."""
     found: set[str] = set()
-    for part in ast.walk(function):
+    stack: list[ast.AST] = [function]
+    while stack:
+        part = stack.pop()
         if isinstance(part, ast.Name):
-            if not isinstance(part.ctx, ast.Load):
+            if part.ctx.__class__ is not ast.Load:
                 found.add(part.id)
-        elif isinstance(part, ast.arg):
+            continue
+        if isinstance(part, ast.Constant):
+            continue
+        if isinstance(part, ast.arg):
             found.add(part.arg)
-        elif isinstance(part, FunctionNode | ast.ClassDef) and part is not function:
+        elif isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and part is not function:
             found.add(part.name)
+        for name in part._fields:
+            value = getattr(part, name, None)
+            if value.__class__ is list:
+                stack += [child for child in value if isinstance(child, ast.AST)]
+            elif isinstance(value, ast.AST):
+                stack.append(value)
     return frozenset(found)
 
 

@@ -287,14 +287,8 @@ def imported_roots(source: bytes) -> set[bytes]:
     find = source.find
     position = find(b"import")
     while position >= 0:
-        start = (
-            max(
-                source.rfind(b"\n", 0, position),
-                source.rfind(b"\r", 0, position),
-                source.rfind(b";", 0, position),
-            )
-            + 1
-        )
+        line = source.rfind(b"\n", 0, position) + 1  # the others only in this line: they may be nowhere in the file
+        start = max(line, source.rfind(b"\r", line, position) + 1, source.rfind(b";", line, position) + 1)
         match = _IMPORT_LINE.match(source, start)
         if match is None:  # `if x: import y`, or a string: take every word, too many is harmless
             end = source.find(b"\n", position)
