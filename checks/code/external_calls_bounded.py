@@ -13,7 +13,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final, NamedTuple
+
+import re2
 
 from regreen.facts.libraries.names import FunctionNode, Names, Space
 from regreen.facts.libraries.reading import names_at, names_in, through_reexports
@@ -206,8 +209,16 @@ def _shown(node: ast.expr) -> str:
     return dotted(node) or ("None" if _is_none(node) else "…")
 
 
+@cache
+def _quick() -> Any:
+    """`_SUSPECT`, made for one look at a whole file."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are
+    return re2.compile(_SUSPECT.pattern, options)
+
+
 def _finish(context: Context) -> None:
-    if _SUSPECT.search(context.source):
+    if _quick().search(context.source):
         for use in _uses(names_in(context), context.source):
             context.emit(*_record(use))
 

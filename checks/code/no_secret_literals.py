@@ -17,6 +17,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import re2
@@ -106,6 +107,7 @@ _GIVEN: Final = re.compile(
 )
 
 
+@cache
 def _rough(pattern: bytes) -> Any:
     """A pattern for one quick look at a whole file, in upper and lower case: no file that holds a suspect is refused."""
     options = re2.Options()
@@ -114,14 +116,14 @@ def _rough(pattern: bytes) -> Any:
     return re2.compile(pattern, options)
 
 
-_NAMED: Final = _rough(
+_NAMED: Final = (
     rb"(?:" + b"|".join(_WORDS) + rb""")\w*["']?(?:\]|[\s\v]*\))?[\s\v]*"""
-    rb"""(?::[\s\v]*[\w\[\]., |"'\s\v]+=|=|:|,[\s\v]*(?:(?:default|fallback)[\s\v]*=)?|or\b)"""
+    rb"""(?::[\s\v]*[\w\[\]., |"']+=|=|:|,[\s\v]*(?:(?:default|fallback)[\s\v]*=)?|or\b)"""
     rb"""[\s\v]*\(?[\s\v]*(?:[a-z][\w.]*\([\s\v]*)?[bur]{0,2}["'][^"'\s\v]{8}"""
 )
 _ROUGH: Final = {
-    b"://": _rough(rb"://[^\s/:@]*:[^\s/@]{8}"),
-    **{needle: _rough(re.sub(rb"\(\?[<!=].*?\)", b"", pattern.pattern)) for needle, pattern in _IN_BYTES.items()},
+    b"://": rb"://[^\s/:@]*:[^\s/@]{8}",
+    **{needle: re.sub(rb"\(\?[<!=].*?\)", b"", pattern.pattern) for needle, pattern in _IN_BYTES.items()},
 }
 _SECRET_NAME: Final = re.compile(
     r"(?:password|passwd|passphrase|pwd|secret|token|(?:api|secret|access|private|auth|signing|encryption|account)_?key)"
@@ -189,14 +191,15 @@ def _plausible(value: str) -> bool:
 
 def _suspects(source: bytes, present: frozenset[bytes]) -> Iterator[tuple[int, str]]:
     """Offsets of literals under a secret's name (`name`), and of what has a vendor's form (`form`)."""
-    word = _NAMED.search(source)
+    named = _rough(_NAMED)
+    word = named.search(source)
     while word is not None:
         found = _GIVEN.match(source, word.start())
         if found is not None and _plausible(found["value"].decode("utf-8", "replace")):
             yield found.start("text"), "name"
-        word = _NAMED.search(source, word.start() + 3)
+        word = named.search(source, word.start() + 3)
     for form, needle, _ in _PATTERNS:
-        if needle not in present or (needle in _ROUGH and _ROUGH[needle].search(source) is None):
+        if needle not in present or (needle in _ROUGH and _rough(_ROUGH[needle]).search(source) is None):
             continue
         at = source.find(needle)
         while at >= 0:

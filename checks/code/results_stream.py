@@ -120,7 +120,11 @@ def _is_whole(query: ast.expr, root: ast.AST, tree: ast.Module, depth: int = 0) 
         return _is_whole_chain(query, root, tree, depth)
     if not isinstance(query, ast.Name):
         return False
-    given = _assignments(root, query.id) or [n for n in tree.body if n in _assignments(tree, query.id)]
+    given = _assignments(root, query.id) or [
+        n
+        for n in tree.body  # the top level alone: walking a whole file for every query is slow on large ones
+        if isinstance(n, ast.Assign) and len(n.targets) == 1 and dotted(n.targets[0]) == query.id
+    ]
     others = sum(isinstance(n, ast.Name) and n.id == query.id and isinstance(n.ctx, ast.Store) for n in ast.walk(root))
     if not given or others > len(given):
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import re2
@@ -59,6 +60,7 @@ _STANDING_IN: Final = frozenset(STAND_INS)
 _HINTS: Final = ("mock", "Mock", "fake", "Fake", "stub", "Stub", "dummy", "Dummy")
 
 
+@cache
 def _speaking() -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are
@@ -67,14 +69,11 @@ def _speaking() -> Any:
     return re2.compile(f"(?:{words})\\b|{'|'.join(_HINTS)}|{patching}".encode(), options)
 
 
-_SPEAKING: Final = _speaking()
-
-
 def speaking(source: bytes) -> list[int]:
     """Lines, from 1, with anything that `met` goes by: a test without such a line meets no boundary."""
     lines: list[int] = []
     line, counted = 1, 0
-    for match in _SPEAKING.finditer(
+    for match in _speaking().finditer(
         source.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in source else source
     ):
         start = match.start()
