@@ -2,7 +2,8 @@
 
 For each repository, given as a local clone and a commit: convert the returning tests, run each converted test with the
 real pytest, then break a function that it calls (it raises, returns None, returns the opposite) and run the test again,
-converted and as it was. A converted test is proven when some break turns it red. Prints a Markdown table.
+converted and as it was. A converted test is proven when some break turns it red; breaks are tried until one
+does, so this shows that a test can fail, not that it notices every fault. Prints a Markdown table.
 
     python scripts/return_to_assert_survey.py \\
         --repository owner/name path/to/clone commit path/to/python "tests/*.py" "test_*.py"
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reports.append(examine(Repository(name, Path(path), commit, python, select, files)))
     judged = [result for report in reports for result in report.results if result.unbroken == GREEN]
     proven = sum(result.proven for result in judged)
-    print("\n".join(render(reports, proven, len(judged))))
+    print("\n".join((*summary(judged), *render(reports))))
     return 0 if judged and proven >= 0.9 * len(judged) else 1
 
 
@@ -276,10 +277,22 @@ def _run(place: Path, test: str, repository: Repository) -> tuple[str, str]:
     return (RED if done.returncode == 1 else "does not run"), (errors[0][2:].strip() if errors else last)
 
 
-def render(reports: Sequence[Report], proven: int, judged: int) -> Iterator[str]:
-    """The Markdown of the survey."""
-    share = f"{100 * proven / judged:.0f} %" if judged else "none"
-    yield f"{proven} of {judged} converted tests that pass unbroken go red when what they call is broken ({share})."
+def summary(judged: Sequence[Result]) -> Iterator[str]:
+    """The totals, with what each of them does and does not show."""
+    proven = [item for item in judged if item.proven]
+    functions = [item for item in proven if item.broken != EMPTY]
+    visible = [item for item in proven if item.before == GREEN]
+    nothing = [item for item in judged if not item.broken]
+    share = f"{100 * len(proven) / len(judged):.0f} %" if judged else "none"
+    yield f"- Converted tests that pass unbroken: {len(judged)}. Red under at least one break: {len(proven)} ({share})."
+    yield f"- Red because a function that the test calls was broken: {len(functions)}."
+    yield f"- Red because a file that the test reads or imports was emptied (no function to break was found): {len(proven) - len(functions)}."
+    yield f"- Of the red ones, green under the same break before the conversion, so that the conversion made the difference: {len(visible)}."
+    yield f"- Nothing of the repository to break was found: {len(nothing)}. Green although broken: {len(judged) - len(proven) - len(nothing)}."
+
+
+def render(reports: Sequence[Report]) -> Iterator[str]:
+    """The tables, a repository each."""
     for report in reports:
         repository = report.repository
         yield f"\n## {repository.name} at `{repository.commit}`\n"

@@ -138,19 +138,34 @@ def freeze(diagnosis: Diagnosis) -> tuple[Any, ...]:
     """A diagnosis as plain values."""
     return (
         diagnosis.tree,
-        [
-            (
-                v.check,
-                v.examined,
-                [_plain(f) for f in v.findings],
-                v.error,
-                [(_plain(s.finding), s.by, s.reason) for s in v.suppressed],
-                v.note,
-            )
-            for v in diagnosis.verdicts
-        ],
+        [freeze_verdict(verdict) for verdict in diagnosis.verdicts],
         (diagnosis.files, diagnosis.parsed, diagnosis.unreadable, diagnosis.functions, diagnosis.modules),
         diagnosis.seconds,
+    )
+
+
+def freeze_verdict(verdict: Verdict) -> tuple[Any, ...]:
+    """A verdict as plain values."""
+    return (
+        verdict.check,
+        verdict.examined,
+        [_plain(finding) for finding in verdict.findings],
+        verdict.error,
+        [(_plain(item.finding), item.by, item.reason) for item in verdict.suppressed],
+        verdict.note,
+    )
+
+
+def thaw_verdict(plain: tuple[Any, ...]) -> Verdict:
+    """The other half of `freeze_verdict`. Raises TypeError or ValueError for values that are not a verdict."""
+    check, examined, findings, error, suppressed, note = plain
+    return Verdict(
+        check,
+        examined,
+        tuple(_finding(finding) for finding in findings),
+        error,
+        tuple(Suppressed(_finding(finding), by, reason) for finding, by, reason in suppressed),
+        note,
     )
 
 
@@ -158,26 +173,8 @@ def thaw(plain: tuple[Any, ...]) -> Diagnosis | None:
     """The other half of `freeze`; None for values that are not a diagnosis."""
     try:
         tree, verdicts, (files, parsed, unreadable, functions, modules), seconds = plain
-        return Diagnosis(
-            tree,
-            tuple(
-                Verdict(
-                    check,
-                    examined,
-                    tuple(_finding(f) for f in findings),
-                    error,
-                    tuple(Suppressed(_finding(f), by, reason) for f, by, reason in suppressed),
-                    note,
-                )
-                for check, examined, findings, error, suppressed, note in verdicts
-            ),
-            files,
-            parsed,
-            unreadable,
-            functions,
-            modules,
-            seconds,
-        )
+        judged = tuple(thaw_verdict(verdict) for verdict in verdicts)
+        return Diagnosis(tree, judged, files, parsed, unreadable, functions, modules, seconds)
     except (TypeError, ValueError):
         return None
 

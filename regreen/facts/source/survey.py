@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gc
+import marshal
+import multiprocessing
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from regreen.facts.source.cache import Cache, fingerprint
-from regreen.facts.source.collect import collect, identify, select
+from regreen.facts.source.cache import Cache, fingerprint, freeze_verdict, thaw_verdict
+from regreen.facts.source.collect import collect, cores, identify, select
 from regreen.facts.source.index import Index
+from regreen.facts.source.modules import modules
 from regreen.model import Diagnosis, Finding, Span, Suppressed, Verdict
 
 if TYPE_CHECKING:
@@ -21,6 +26,10 @@ if TYPE_CHECKING:
     from regreen.facts.source.trees import Tree
     from regreen.policy import Policy
     from regreen.progress import Progress
+
+
+#: Python files from which judging is worth a second process.
+_FORK_FROM: Final = 3000
 
 
 class Survey:
@@ -59,7 +68,7 @@ def survey(
                 diagnosis = replace(known, tree=tree.id, seconds=time.perf_counter() - started)
                 return Survey(diagnosis, lambda: collect(tree, chosen, digests, checks, policy, store, progress))
         index = collect(tree, chosen, digests, checks, policy, store, progress)
-        verdicts = tuple(judge(check, index, policy) for check in checks)
+        verdicts = judge_all(checks, index, policy)
         parsed = sum(1 for file in index.files.values() if file.error is None)
         functions, modules = index.tests
         diagnosis = Diagnosis(
@@ -87,6 +96,43 @@ def _no_collector() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def judge_all(checks: Sequence[CodeCheck], index: Index, policy: Policy) -> tuple[Verdict, ...]:
+    """Every check's verdict, in order. On large trees a forked process takes every other check.
+
+    The fork shares the index by memory, so only verdicts cross the pipe; where it cannot be had, or dies, this
+    process judges alone.
+    """
+    theirs = checks[1::2]
+    if (
+        len(index.files) < _FORK_FROM
+        or cores() < 2
+        or threading.active_count() > 1
+        or "fork" not in multiprocessing.get_all_start_methods()
+    ):
+        return tuple(judge(check, index, policy) for check in checks)
+    modules(index)  # most checks ask for it: made once, before the fork
+
+    def serve(pipe: Connection) -> None:
+        pipe.send_bytes(marshal.dumps([freeze_verdict(judge(check, index, policy)) for check in theirs]))
+
+    ours, pipe = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=serve, args=(pipe,), daemon=True)
+    process.start()
+    pipe.close()
+    try:
+        verdicts = {check.ID: judge(check, index, policy) for check in checks[::2]}
+        try:
+            plain = marshal.loads(ours.recv_bytes())  # noqa: S302 - our own fork wrote it
+            verdicts.update((verdict.check, verdict) for verdict in map(thaw_verdict, plain))
+        except (EOFError, OSError, TypeError, ValueError):
+            verdicts.update((check.ID, judge(check, index, policy)) for check in theirs)
+    finally:
+        ours.close()
+        process.terminate()
+        process.join()
+    return tuple(verdicts[check.ID] for check in checks)
 
 
 def judge(check: CodeCheck, index: Index, policy: Policy) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import marshal
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from regreen.facts.source.visitor import Visitor
 from regreen.model import Diagnosis, Status
 from regreen.policy import Policy
 
+surveying = importlib.import_module("regreen.facts.source.survey")  # the package exports its function
 SOURCE_READABLE = [check for check in CATALOGUE if check.ID == "code.source-readable"]
 
 
@@ -63,6 +65,19 @@ def test_workers_and_one_process_agree(tmp_path: Path, monkeypatch: pytest.Monke
 
     assert said(look(tmp_path)) == alone
     assert any(findings for _, _, findings, _ in alone)
+
+
+def test_judging_in_two_processes_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate(tmp_path, 30)
+    alone = said(look(tmp_path))
+    monkeypatch.setattr(surveying, "_FORK_FROM", 1)
+    monkeypatch.setattr(surveying, "cores", lambda: 2)
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+    assert said(look(tmp_path)) == alone
+    monkeypatch.setattr(surveying, "freeze_verdict", lambda _: os._exit(9))
+    assert said(look(tmp_path)) == alone, "a fork that dies costs time, no verdict"
+    assert multiprocessing.active_children() == []
 
 
 def test_a_warm_survey_parses_nothing_and_says_the_same(tmp_path: Path, parsed: list[str]) -> None:
