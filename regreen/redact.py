@@ -27,6 +27,13 @@ _WHOLE: Final = re.compile(
     | \bhooks\.slack\.com/services/[A-Za-z0-9/]{20,}
     | \bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}       # SendGrid
     | \bpypi-[A-Za-z0-9_-]{32,}
+    | \bsk_[0-9a-f]{48}\b                                # ElevenLabs
+    | \bGOCSPX-[0-9A-Za-z_-]{28}                         # Google client secrets
+    | \bxapp-\d-[A-Z0-9]+-\d+-[a-f0-9]{30,}              # Slack apps
+    | \bnpm_[A-Za-z0-9]{36}
+    | \bhf_[A-Za-z]{34}                                  # Hugging Face
+    | \b\d{8,10}:AA[A-Za-z0-9_-]{33}                     # Telegram bots
+    | \bdop_v1_[a-f0-9]{64}                              # DigitalOcean
     | \beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}   # JSON web tokens
     """,
     re.VERBOSE | re.DOTALL,

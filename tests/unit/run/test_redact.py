@@ -18,6 +18,13 @@ SECRETS = {
     "jwt": "ey" + "J" + "h" * 12 + ".ey" + "J" + "p" * 12 + "." + "s" * 20,
     "key": "-----BEGIN " + "RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----",
     "cut key": "-----BEGIN " + "PRIVATE KEY-----\nMIIE",
+    "elevenlabs": "sk_" + "0123456789abcdef" * 3,
+    "google client": "GOCSPX-" + "aB3-" * 7,
+    "slack app": "xapp-1-A0B1C2-123-" + "0a1b2c" * 6,
+    "npm": "npm_" + "aB3dEf" * 6,
+    "hugging face": "hf_" + "aBcDeFgHiJ" * 3 + "kLmN",
+    "telegram": "123456789:AA" + "aB3" * 11,
+    "digitalocean": "dop_v1_" + "0123456789abcdef" * 4,
 }
 
 
