@@ -1,9 +1,9 @@
 """Say which commit broke a file that cannot be read, and which version of it could; restore it where only quotes were lost.
 
 Broken files come in waves, after a bad mass edit or merge, and git still holds the version before. Each refusal names the
-commit that broke the file, and the command that prints the last version that parsed. That version is restored (only with
-`--unsafe`) where it differs from today's in nothing but quote characters: then no work since would be lost. Merge conflicts
-are for people. Sources of a newer Python, templates and notebooks are not broken, and their history is not searched.
+commit that broke the file, and the command that prints the last version that parsed. That version is restored where
+it differs from today's in nothing but quote characters: no work since is lost, and a file that does not parse runs nowhere.
+Merge conflicts are for people. Sources of a newer Python, templates and notebooks are not broken, and their history is not searched.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Structure:
 
     __slots__ = (
         "_classes", "aliases", "all_names", "classes", "defs", "dynamic", "functions", "futures", "imports",
-        "main_guard", "path_edits", "present", "spans", "suppressions", "suspicious", "tests",
+        "path_edits", "present", "spans", "suppressions", "suspicious", "tests",
     )  # fmt: skip
 
     def __init__(self, present: frozenset[bytes]) -> None:
@@ -84,7 +84,6 @@ class Structure:
         self.tests = 0
         self.functions: list[tuple[str, int, int]] = []  # coroutines: (qualname, kind, line)
         self.futures = 0
-        self.main_guard = False
         self.path_edits: list[str] = []  # folders put on sys.path, as `pathedits` writes them
         self.spans: list[tuple[int, int, bool]] = []  # line ranges of functions, only kept if `await` occurs
         self._classes: dict[int, dict[str, int]] = {}

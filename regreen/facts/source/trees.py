@@ -53,7 +53,6 @@ class FolderTree:
     def __init__(self, root: Path, exclude: Sequence[str] = ()) -> None:
         self.root = root.resolve()
         self._exclude = tuple(exclude)
-        self.loops: list[str] = []
 
     @property
     def id(self) -> str:
