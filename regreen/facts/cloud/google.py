@@ -1,0 +1,108 @@
+"""One discovery-based client for every Google API that is read: paged, parallel, patient with quotas.
+
+Credentials, proxies and certificate authorities come from the process's environment (Application Default Credentials,
+HTTPS_PROXY, HTTPLIB2_CA_CERTS), so the same code reads the local twin and Google Cloud. Reading only: no call here changes anything.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+#: Answers worth a second try, with Google's advice on truncated exponential backoff (AIP-194; Cloud IAM "Retry strategy").
+_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+_TRIES: Final = 5
+_FIRST_WAIT: Final = 0.25
+
+
+class CloudError(Exception):
+    """An API refused or could not be reached: `403 PERMISSION_DENIED: …`."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Google:
+    """Reads Google APIs for one project. Safe in threads: each has its own connection."""
+
+    def __init__(self, project: str, timeout: float = 30.0, sleep: Callable[[float], None] = time.sleep) -> None:
+        import google.auth
+
+        self.project = project
+        self._timeout, self._sleep = timeout, sleep
+        self._local = threading.local()
+        try:
+            self._credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+        except google.auth.exceptions.DefaultCredentialsError as error:
+            raise CloudError(f"no credentials: {error}") from None
+
+    def _service(self, api: str, version: str) -> Any:
+        from google_auth_httplib2 import AuthorizedHttp
+        from googleapiclient.discovery import build
+        from httplib2 import Http
+
+        held: dict[tuple[str, str], Any] = self._local.__dict__.setdefault("services", {})
+        if (api, version) not in held:
+            http = self._local.__dict__.setdefault(
+                "http", AuthorizedHttp(self._credentials, http=Http(timeout=self._timeout))
+            )
+            held[api, version] = build(api, version, http=http, cache_discovery=False, static_discovery=True)
+        return held[api, version]
+
+    def call(self, api: str, version: str, method: str, **parameters: Any) -> dict[str, Any]:
+        """Call `projects.locations.services.list`-like methods. Raises CloudError."""
+        return self._execute(self._request(api, version, method, parameters))
+
+    def pages(self, api: str, version: str, method: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Every item under `key`, page by page; a dict-valued page (aggregated lists) gives its values."""
+        token = ""
+        while True:
+            page = self.call(api, version, method, **parameters, **({"pageToken": token} if token else {}))
+            found = page.get(key) or []
+            yield from found.values() if isinstance(found, dict) else found
+            token = str(page.get("nextPageToken") or "")
+            if not token:
+                return
+
+    def _request(self, api: str, version: str, method: str, parameters: dict[str, Any]) -> Any:
+        at = self._service(api, version)
+        *parts, verb = method.split(".")
+        for part in parts:
+            at = getattr(at, part)()
+        return getattr(at, verb)(**parameters)
+
+    def _execute(self, request: Any) -> dict[str, Any]:
+        from google.auth.exceptions import GoogleAuthError
+        from googleapiclient.errors import HttpError
+        from httplib2 import HttpLib2Error
+
+        wait = _FIRST_WAIT
+        for attempt in range(1, _TRIES + 1):
+            try:
+                found: dict[str, Any] = request.execute()
+                return found
+            except HttpError as error:
+                status = int(error.resp.status)
+                if status not in _AGAIN or attempt == _TRIES:
+                    raise CloudError(_words(status, error.content), status) from None
+            except (OSError, HttpLib2Error, GoogleAuthError) as error:
+                if attempt == _TRIES or isinstance(error, GoogleAuthError):
+                    raise CloudError(f"no answer: {type(error).__name__}: {error}") from None
+            # Full jitter: many readers that were refused together must not come back together.
+            self._sleep(wait * (0.5 + random.random() / 2))  # noqa: S311
+            wait *= 2
+        raise AssertionError("unreachable")
+
+
+def _words(status: int, content: bytes) -> str:
+    """`403 PERMISSION_DENIED: message` from Google's error envelope."""
+    try:
+        error = json.loads(content)["error"]
+        return f"{status} {error.get('status', '')}: {error.get('message', '')}".replace("  ", " ")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{status}: {content[:200].decode(errors='replace')}"
