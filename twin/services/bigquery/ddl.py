@@ -16,6 +16,7 @@ from twin.services.bigquery import encryption, metadata
 from twin.services.bigquery.metadata import warehouse
 from twin.services.bigquery.plan import Step, destination, write_table
 from twin.services.bigquery.sql import Scope, bad_query, options_of
+from twin.services.bigquery.views import describe
 from twin.services.bigquery.warehouse import new_table
 
 
@@ -119,6 +120,7 @@ def _create_view(call: Call, job: Body, scope: Scope, statement: exp.Expression)
         dataset,
         name.rpartition("/")[2],
     )
+    describe(call, body)
     call.put(name, body)
     job["statistics"]["query"].update(ddlOperationPerformed="CREATE", ddlTargetTable=body["tableReference"])
 

@@ -1,11 +1,10 @@
-"""Datasets, tables, routines, models: what the REST resources hold. https://cloud.google.com/bigquery/docs/reference/rest"""
+"""Tables and views: what the REST resource holds. https://cloud.google.com/bigquery/docs/reference/rest/v2/tables"""
 
 # ruff: noqa: ARG001 - the signature is the kernel's
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from twin.kernel import standard
 from twin.kernel.errors import ApiError, invalid, not_found
@@ -17,19 +16,17 @@ from twin.services.bigquery import encryption
 from twin.services.bigquery.types import ALIASES, duckdb_type
 from twin.services.bigquery.warehouse import Warehouse, new_table
 
-if TYPE_CHECKING:
-    from twin.kernel.engine import Engine
-
 BASE = "https://bigquery.googleapis.com/bigquery/v2/"
 _ID = re.compile(r"^[\w-]{1,1024}$")
 _WORDS = {"datasets": "Dataset", "tables": "Table", "routines": "Routine", "models": "Model", "jobs": "Job"}
-_ROLES = {
-    "READER": "roles/bigquery.dataViewer",
-    "WRITER": "roles/bigquery.dataEditor",
-    "OWNER": "roles/bigquery.dataOwner",
-}
-_GROUPS = {"projectOwners": "roles/owner", "projectWriters": "roles/editor", "projectReaders": "roles/viewer"}
-_ALIAS_OF = {role: short for short, role in _ROLES.items()}
+_SIZES = (
+    "numBytes",
+    "numRows",
+    "numLongTermBytes",
+    "numTotalLogicalBytes",
+    "numActiveLogicalBytes",
+    "numLongTermLogicalBytes",
+)
 
 
 def spoken(name: str) -> str:
@@ -60,129 +57,6 @@ def warehouse(call: Call) -> Warehouse:
     return found
 
 
-# Datasets
-
-
-def create_dataset(call: Call, body: Body) -> None:
-    identifier = last(call.name)
-    if not re.fullmatch(r"\w{1,1024}", identifier):
-        raise invalid(
-            f'Invalid dataset ID "{identifier}". Dataset IDs must be alphanumeric (plus underscores) and must be at most '
-            "1024 characters long."
-        )
-    body["datasetReference"] = {"datasetId": identifier, "projectId": call.project}
-    body["id"] = f"{call.project}:{identifier}"
-    body["selfLink"] = f"{BASE}projects/{call.project}/datasets/{identifier}"
-    body["creationTime"] = body["lastModifiedTime"] = millis(call)
-    body.setdefault("location", "US")
-    body["type"] = "DEFAULT"
-    body.setdefault("maxTimeTravelHours", "168")
-    if not body.get("access"):
-        owner = call.context.principal.partition(":")[2] or call.engine.settings.owner
-        body["access"] = [
-            {"role": "OWNER", "specialGroup": "projectOwners"},
-            {"role": "OWNER", "userByEmail": owner},
-            {"role": "READER", "specialGroup": "projectReaders"},
-            {"role": "WRITER", "specialGroup": "projectWriters"},
-        ]
-    _check_dataset(call, body)
-
-
-def _check_dataset(call: Call, body: Body) -> None:
-    key = body.get("defaultEncryptionConfiguration", {}).get("kmsKeyName")
-    if key:
-        encryption.check_location(key, body["location"])
-    hours = body.get("maxTimeTravelHours")
-    if hours is not None and not 48 <= int(hours) <= 168:
-        raise invalid("maxTimeTravelHours must be between 48 and 168 hours.")
-    body["access"] = _normalised_access(call, body.get("access", []))
-
-
-def _normalised_access(call: Call, entries: list[Body]) -> list[Body]:
-    """Role aliases become the basic names, mails lower case, duplicates one; authorized views must exist."""
-    found: list[Body] = []
-    for entry in entries:
-        shown = dict(entry)
-        if shown.get("role") in _ALIAS_OF:
-            shown["role"] = _ALIAS_OF[shown["role"]]
-        for field in ("userByEmail", "groupByEmail"):
-            if field in shown:
-                shown[field] = shown[field].lower()
-        view = shown.get("view")
-        if view:
-            name = f"bigquery/projects/{view['projectId']}/datasets/{view['datasetId']}/tables/{view['tableId']}"
-            if call.get(name) is None:
-                raise invalid(f"View {view['projectId']}:{view['datasetId']}.{view['tableId']} to authorize not found.")
-        if shown not in found:
-            found.append(shown)
-    return found
-
-
-def update_dataset(call: Call, old: Body, new: Body) -> None:
-    mode = call.params.get("updateMode", "UPDATE_FULL")
-    if mode == "UPDATE_METADATA":
-        new["access"] = old["access"]
-    elif mode == "UPDATE_ACL":
-        new.update({key: value for key, value in old.items() if key != "access"})
-    for field in ("location", "datasetReference", "id", "selfLink", "creationTime", "kind", "type"):
-        if field in old:
-            if field == "location" and new.get("location", old["location"]) != old["location"]:
-                raise invalid("Cannot change dataset location.")
-            new[field] = old[field]
-    if "access" not in new:
-        new["access"] = old["access"]
-    new["lastModifiedTime"] = millis(call)
-    _check_dataset(call, new)
-
-
-def delete_dataset(call: Call, body: Body) -> None:
-    if call.engine.store.below(call.name) and not call.params.get("deleteContents"):
-        raise ApiError("INVALID_ARGUMENT", f"Dataset {spoken(call.name)} is still in use", reason="resourceInUse")
-
-
-def list_datasets(call: Call) -> Body:
-    found = standard.list_(call)
-    keep = ("kind", "id", "datasetReference", "labels", "friendlyName", "location")
-    short = [{key: body[key] for key in keep if key in body} for body in found.pop("datasets", [])]
-    hidden = not call.params.get("all")
-    short = [body for body in short if not (hidden and body["datasetReference"]["datasetId"].startswith("_"))]
-    return {**found, "etag": standard.fingerprint({"d": short}), **({"datasets": short} if short else {})}
-
-
-def bindings(engine: Engine, name: str, body: Body) -> list[Body]:
-    """A dataset's access entries as IAM bindings (https://cloud.google.com/bigquery/docs/access-control-basic-roles)."""
-    found = []
-    for entry in body.get("access", ()):
-        role = entry.get("role", "")
-        role = _ROLES.get(role, role)
-        if not role:
-            continue
-        members: list[str] = []
-        if "userByEmail" in entry:
-            members = [f"user:{entry['userByEmail']}", f"serviceAccount:{entry['userByEmail']}"]
-        elif "groupByEmail" in entry:
-            members = [f"group:{entry['groupByEmail']}"]
-        elif "domain" in entry:
-            members = [f"domain:{entry['domain']}"]
-        elif "iamMember" in entry:
-            members = [entry["iamMember"]]
-        elif entry.get("specialGroup") == "allAuthenticatedUsers":
-            members = ["allAuthenticatedUsers"]
-        elif entry.get("specialGroup") in _GROUPS:
-            project = segment_after(name, "projects")
-            policy = engine.policies.read(f"cloudresourcemanager/projects/{project}")
-            wanted = _GROUPS[entry["specialGroup"]]
-            members = [
-                member
-                for binding in policy.get("bindings", [])
-                if binding["role"] == wanted
-                for member in binding["members"]
-            ]
-        if members:
-            found.append({"role": role, "members": members})
-    return found
-
-
 # Tables
 
 
@@ -196,8 +70,16 @@ def create_table(call: Call, body: Body) -> None:
     if reference.get("datasetId", dataset_id) != dataset_id:
         raise invalid("Value in field tableReference.datasetId does not match the dataset in the path.")
     new_body(call, body, dataset, identifier)
+    if body["type"] in ("VIEW", "MATERIALIZED_VIEW"):
+        from twin.services.bigquery.views import describe
+
+        describe(call, body)
     if body["type"] == "VIEW":
         return
+    if body["type"] == "EXTERNAL":
+        from twin.services.bigquery.external import describe as read_schema
+
+        read_schema(call, body)
     key = body.get("encryptionConfiguration", {}).get("kmsKeyName")
     key = key or dataset.get("defaultEncryptionConfiguration", {}).get("kmsKeyName")
     if key:
@@ -227,27 +109,24 @@ def new_body(call: Call, body: Body, dataset: Body, identifier: str) -> Body:
         if body.get("externalDataConfiguration")
         else "TABLE"
     )
-    for view in ("view",):
-        if view in body:
-            body[view].setdefault("useLegacySql", False)
-    for size in (
-        "numBytes",
-        "numRows",
-        "numLongTermBytes",
-        "numTotalLogicalBytes",
-        "numActiveLogicalBytes",
-        "numLongTermLogicalBytes",
-    ):
-        if body["type"] != "VIEW":
-            body[size] = "0"
+    if "view" in body:
+        body["view"].setdefault("useLegacySql", False)
+    body.update(dict.fromkeys(_SIZES, "0"))
     expires = dataset.get("defaultTableExpirationMs")
     if expires and "expirationTime" not in body and body["type"] == "TABLE":
         body["expirationTime"] = str(int(body["creationTime"]) + int(expires))
     body.setdefault("schema", {})
+    show_partitions(body)
+    return body
+
+
+def show_partitions(body: Body) -> None:
+    """The column that rows are kept apart by is shown a second time, in the newer field."""
     column = body.get("timePartitioning", {}).get("field") or body.get("rangePartitioning", {}).get("field")
     if column:
         body["partitionDefinition"] = {"partitionedColumn": [{"field": column}]}
-    return body
+    else:
+        body.pop("partitionDefinition", None)
 
 
 def check_fields(fields: list[Body]) -> None:
@@ -299,7 +178,7 @@ def update_table(call: Call) -> Body | Reply:
     old = call.need()
     new = dict(call.body)
     standard.keep_outputs(call, old, new)
-    for field in ("tableReference", "id", "selfLink", "type", "schema"):
+    for field in ("tableReference", "id", "selfLink", "type", "schema", "location", "creationTime", *_SIZES):
         if field in old:
             new.setdefault(field, old[field])
     return _changed_table(call, old, new)
@@ -323,6 +202,16 @@ def _changed_table(call: Call, old: Body, new: Body) -> Body:
     fields = new.get("schema", {}).get("fields", [])
     check_fields(fields)
     _grow_schema(call, old, new)
+    show_partitions(new)
+    if new["type"] == "EXTERNAL":
+        new.setdefault("requirePartitionFilter", False)
+    if new["type"] == "MATERIALIZED_VIEW":
+        new["materializedView"] = {**old["materializedView"], **new["materializedView"]}
+        new["materializedViewStatus"] = old["materializedViewStatus"]
+    if new["type"] == "VIEW" and new["view"].get("query") != old["view"].get("query"):
+        from twin.services.bigquery.views import describe
+
+        describe(call, new)
     new["lastModifiedTime"] = millis(call)
     standard.refresh_marks(call, new)
     call.put(call.name, new)
@@ -358,6 +247,8 @@ def _grow_schema(call: Call, old: Body, new: Body) -> None:
 
 
 def view_table(call: Call, name: str, body: Body) -> Body:
+    if body.get("requirePartitionFilter") and "timePartitioning" in body and call.method.kind != "create":
+        body = {**body, "timePartitioning": {**body["timePartitioning"], "requirePartitionFilter": True}}
     buffered = [at for at in body.get("~buffer", []) if in_buffer(call, at)]
     if buffered:
         body = {
@@ -413,34 +304,4 @@ def list_tables(call: Call) -> Body:
         "etag": standard.fingerprint({"t": short}),
         **({"tables": short} if short else {}),
         "totalItems": total,
-    }
-
-
-def create_routine(call: Call, body: Body) -> None:
-    body["creationTime"] = body["lastModifiedTime"] = millis(call)
-    if body.get("determinismLevel") == "DETERMINISM_LEVEL_UNSPECIFIED":
-        del body["determinismLevel"]
-
-
-def update_routine(call: Call, old: Body, new: Body) -> None:
-    new["creationTime"] = old["creationTime"]
-    new["lastModifiedTime"] = millis(call)
-
-
-def list_projects(call: Call) -> Body:
-    projects = [
-        {
-            "kind": "bigquery#project",
-            "id": body["projectId"],
-            "numericId": body["projectNumber"],
-            "projectReference": {"projectId": body["projectId"]},
-            "friendlyName": body["name"],
-        }
-        for _, body in call.children("cloudresourcemanager/projects")
-    ]
-    return {
-        "kind": "bigquery#projectList",
-        "etag": standard.fingerprint({"p": projects}),
-        "projects": projects,
-        "totalItems": len(projects),
     }

@@ -8,7 +8,6 @@ import json
 import re
 import tempfile
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from twin.kernel.errors import invalid, not_found
 from twin.kernel.names import collection_of
 from twin.kernel.semantics import Call
 from twin.kernel.types import Body, rfc3339
-from twin.services.bigquery import encryption, metadata, query
+from twin.services.bigquery import encryption, files, metadata, query
 from twin.services.bigquery.metadata import spoken, warehouse
 from twin.services.bigquery.plan import Step, destination, key_of, table_name, write_table
 from twin.services.bigquery.sql import Scope
@@ -92,7 +91,7 @@ def load_step(call: Call, job: Body) -> Step | None:
     existing, disposition = destination(
         call, name, settings.get("writeDisposition", ""), settings.get("createDisposition", ""), "WRITE_APPEND"
     )
-    files = [job["~upload"]] if job.get("~upload") else _source_files(call, settings.get("sourceUris", []))
+    paths = [job["~upload"]] if job.get("~upload") else files.source_files(call, settings.get("sourceUris", []))
     fields = settings.get("schema", {}).get("fields") or (existing or {}).get("schema", {}).get("fields", [])
     metadata.check_fields(fields)
     form = settings.get("sourceFormat", "CSV")
@@ -103,7 +102,7 @@ def load_step(call: Call, job: Body) -> Step | None:
     if form not in ("CSV", "NEWLINE_DELIMITED_JSON", "PARQUET"):
         raise invalid(f"The twin does not load {form} files.")
     if form == "NEWLINE_DELIMITED_JSON" and not fields:
-        fields = _detected(files)
+        fields = _detected(paths)
 
     def work() -> Any:
         if before:
@@ -111,12 +110,12 @@ def load_step(call: Call, job: Body) -> Step | None:
         elif fields:
             store.call("create", table=into, schema=fields)
         count = 0
-        for file in files:
+        for file in paths:
             if form == "NEWLINE_DELIMITED_JSON":
                 rows = _json_rows(Path(file), fields, bool(settings.get("ignoreUnknownValues")))
                 count += store.call("append", table=into, schema=fields, rows=rows)["count"]
             else:
-                options = _csv_options(settings, fields)
+                options = files.csv_options(settings, fields)
                 store.call("load_file", table=into, path=file, format=form, schema=fields, options=options)
         found = store.call("page", table=into, limit=0, offset=0)
         return {"schema": fields or found["schema"], "rows": found["total"], "count": count}
@@ -133,7 +132,7 @@ def load_step(call: Call, job: Body) -> Step | None:
             keep_key=disposition == "WRITE_APPEND" and existing is not None,
         )
         body["statistics"]["load"] = {
-            "inputFiles": str(len(files)),
+            "inputFiles": str(len(paths)),
             "outputRows": str(result["rows"] - int((existing or {}).get("numRows", 0) if before else 0)),
             "badRecords": "0",
         }
@@ -142,41 +141,6 @@ def load_step(call: Call, job: Body) -> Step | None:
             Path(upload).unlink(missing_ok=True)
 
     return Step(work, finished)
-
-
-def _source_files(call: Call, uris: list[str]) -> list[str]:
-    files = []
-    for uri in uris:
-        match = re.fullmatch(r"gs://([^/]+)/(.+)", uri)
-        if match is None:
-            raise invalid(f"Source URI must be a Google Cloud Storage location: {uri}")
-        found = [
-            body
-            for name, body in call.children(f"storage/b/{match[1]}/o")
-            if fnmatchcase(body["name"], match[2])
-            and call.engine.policies.allowed(call.context.principal, "storage.objects.get", name, call.now)
-        ]
-        if not found:
-            raise not_found(f"Not found: URI {uri}")
-        files += [str(call.engine.parts["blobs"].path(body["~blob"])) for body in found]
-    if not files:
-        raise invalid("Load configuration must specify at least one source URI")
-    return files
-
-
-def _csv_options(settings: Body, fields: list[Body]) -> str:
-    skip = int(settings.get("skipLeadingRows", 0))
-    delimiter = {"tab": "\\t", "": ","}.get(settings.get("fieldDelimiter", ","), settings.get("fieldDelimiter", ","))
-    options = [f"delim='{delimiter}'", f"nullstr='{settings.get('nullMarker', '')}'", "strict_mode=false"]
-    if fields:
-        from twin.services.bigquery.types import duckdb_type
-
-        columns = ", ".join(f"'{field['name']}': '{duckdb_type(field)}'" for field in fields)
-        options += [f"columns={{{columns}}}", "auto_detect=false", f"skip={skip}", "header=false"]
-        options += ["quote='\"'", "escape='\"'"]
-    else:
-        options += ["header=true"] if skip or settings.get("autodetect") else []
-    return ", ".join(options)
 
 
 def _json_rows(path: Path, fields: list[Body], lenient: bool) -> list[Body]:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import Any
 
 from sqlglot import exp
@@ -19,7 +18,7 @@ from twin.kernel.types import Body
 from twin.services.bigquery import ddl, encryption, metadata
 from twin.services.bigquery.metadata import warehouse
 from twin.services.bigquery.plan import Step, destination, key_of, table_name, write_table
-from twin.services.bigquery.sql import Scope, bad_query, parse, statement_type, to_duckdb
+from twin.services.bigquery.sql import Scope, bad_query, described, legacy, parse, statement_type, to_duckdb
 from twin.services.bigquery.warehouse import new_table
 
 
@@ -42,14 +41,9 @@ def location_of(call: Call, settings: Body) -> str:
     return "US"
 
 
-def _legacy(text: str) -> str:
-    """Legacy SQL's bracketed table names; nothing else of it is understood."""
-    return re.sub(r"\[([\w-]+):([\w]+)\.([\w$]+)\]", r"`\1.\2.\3`", text)
-
-
 def next_step(call: Call, job: Body) -> Step | None:
     settings = job["configuration"]["query"]
-    text = _legacy(settings["query"]) if settings.get("useLegacySql") else settings["query"]
+    text = legacy(settings["query"]) if settings.get("useLegacySql") else settings["query"]
     statements = parse(text)
     done = int(job.get("~done", 0))
     if done >= len(statements):
@@ -75,24 +69,14 @@ def next_step(call: Call, job: Body) -> Step | None:
 def dry_run(call: Call, job: Body) -> Body:
     """Statement type and schema of a query, without running it. ApiError when it would be refused."""
     settings = job["configuration"]["query"]
-    statement = parse(settings["query"])[0]
+    text = legacy(settings["query"]) if settings.get("useLegacySql") else settings["query"]
+    statement = parse(text)[0]
     kind = statement_type(statement)
     statistics: Body = {"statementType": kind, "totalBytesProcessed": "0"}
     if kind == "SELECT":
         text = to_duckdb(scope_of(call, settings), statement)
-        statistics["schema"] = {"fields": _described(call, text)}
+        statistics["schema"] = {"fields": described(call, text)}
     return statistics
-
-
-def _described(call: Call, text: str) -> list[Body]:
-    from twin.services.bigquery.sql import refusal_from_engine
-    from twin.services.bigquery.warehouse import WarehouseError
-
-    try:
-        found: list[Body] = warehouse(call).call("dry", sql=text)["schema"]
-    except WarehouseError as error:
-        raise refusal_from_engine(str(error)) from error
-    return found
 
 
 def _select(call: Call, job: Body, scope: Scope, statement: exp.Expression, settings: Body) -> Step:

@@ -7,7 +7,7 @@ from typing import Any
 
 from twin.kernel.semantics import Call, MethodFunction, Rule, Semantics
 from twin.kernel.types import Body, Reply
-from twin.services.bigquery import metadata
+from twin.services.bigquery import datasets, metadata, routines
 
 DOCS = "https://cloud.google.com/bigquery/docs/"
 
@@ -34,9 +34,12 @@ SEMANTICS = Semantics(
         "datasets": "datasetReference.datasetId",
         "tables": "tableReference.tableId",
         "routines": "routineReference.routineId",
+        "rowAccessPolicies": "rowAccessPolicyReference.policyId",
     },
     methods={
-        "datasets.list": metadata.list_datasets,
+        "datasets.insert": datasets.insert_dataset,
+        "datasets.list": datasets.list_datasets,
+        "routines.list": routines.list_routines,
         "tables.get": metadata.get_table,
         "tables.list": metadata.list_tables,
         "tables.patch": metadata.patch_table,
@@ -51,17 +54,18 @@ SEMANTICS = Semantics(
         "jobs.query": _later("jobs.run_query"),
         "jobs.getQueryResults": _later("jobs.results"),
         "projects.getServiceAccount": _later("jobs.service_account"),
-        "projects.list": metadata.list_projects,
+        "projects.list": datasets.list_projects,
     },
     creating={
-        "datasets": metadata.create_dataset,
+        "datasets": datasets.create_dataset,
         "tables": metadata.create_table,
-        "routines": metadata.create_routine,
+        "routines": routines.create_routine,
+        "rowAccessPolicies": routines.create_policy,
     },
-    updating={"datasets": metadata.update_dataset, "routines": metadata.update_routine},
-    deleting={"datasets": metadata.delete_dataset},
+    updating={"datasets": datasets.update_dataset, "routines": routines.update_routine},
+    deleting={"datasets": datasets.delete_dataset},
     viewing={"tables": metadata.view_table},
-    bindings=metadata.bindings,
+    bindings=datasets.bindings,
     permissions={
         "jobs.insert": "bigquery.jobs.create",
         "jobs.query": "bigquery.jobs.create",

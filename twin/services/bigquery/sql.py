@@ -21,6 +21,7 @@ from twin.kernel.semantics import Call
 from twin.kernel.types import Body, rfc3339
 from twin.services.bigquery import encryption, metadata
 from twin.services.bigquery.types import duckdb_type
+from twin.services.bigquery.warehouse import WarehouseError
 
 _MAX_VIEWS = 16
 
@@ -121,8 +122,12 @@ class Scope:
 def rows_of(scope: Scope, name: str, body: Body, at: datetime | None = None) -> str:
     """A FROM item for a table's rows, now or as they were at a moment."""
     call = scope.call
-    if body["type"] == "VIEW":
+    if body["type"] in ("VIEW", "MATERIALIZED_VIEW"):
         return f"({translate_view(scope, body)})"
+    if body["type"] == "EXTERNAL":
+        from twin.services.bigquery.external import source
+
+        return source(call, body)
     if body["type"] != "TABLE":
         raise bad_query(f"The twin cannot query tables of type {body['type']}: {metadata.spoken(name)}.")
     if at is None:
@@ -149,7 +154,7 @@ def rows_of(scope: Scope, name: str, body: Body, at: datetime | None = None) -> 
 def translate_view(scope: Scope, body: Body) -> str:
     if len(scope.read) > _MAX_VIEWS * 4:
         raise bad_query("Too many nested views.")
-    query = body["view"]["query"]
+    query = (body.get("view") or body["materializedView"])["query"]
     statement = parse(query)[0]
     reference = body["tableReference"]
     inner = Scope(
@@ -330,3 +335,17 @@ def refusal_from_engine(message: str) -> ApiError:
     if "Division by zero" in text or "division by zero" in text:
         return bad_query("division by zero")
     return bad_query(text)
+
+
+def legacy(text: str) -> str:
+    """Legacy SQL's bracketed table names; nothing else of it is understood."""
+    return re.sub(r"\[([\w-]+):([\w]+)\.([\w$]+)\]", r"`\1.\2.\3`", text)
+
+
+def described(call: Call, text: str) -> list[Body]:
+    """The columns of a SELECT in DuckDB's words. ApiError (reason invalidQuery) when it would not run."""
+    try:
+        found: list[Body] = metadata.warehouse(call).call("dry", sql=text)["schema"]
+    except WarehouseError as error:
+        raise refusal_from_engine(str(error)) from error
+    return found
