@@ -23,7 +23,6 @@ PROBES: Final = (
 )  # fmt: skip
 
 
-
 def looks_like_production(*names: str) -> str:
     """The first of some names (project, stack, label) that looks like production; empty when none does."""
     return next((name for name in names if _PRODUCTION.search(name)), "")
@@ -315,9 +314,7 @@ def _balancer(table: Table) -> Balancer:
     for item in table.tables("route", "balancer, route {number}"):
         item.only("path", "backend", "scheme")
         scheme = item.choice("scheme", ("http", "websocket"), "http")
-        routes.append(
-            Route(item.text("path"), item.text("backend"), "websocket" if scheme == "websocket" else "http")
-        )
+        routes.append(Route(item.text("path"), item.text("backend"), "websocket" if scheme == "websocket" else "http"))
     return Balancer(
         table.text("url_map"), table.text("forwarding_rule"), table.text("host"), table.text("address", ""),
         tuple(routes), table.integer("http_timeout", 30, least=1), table.integer("websocket_timeout", 3600, least=1),

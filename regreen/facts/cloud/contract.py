@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from regreen.environment import Environment
     from regreen.facts.cloud.snapshot import Snapshot
-    from regreen.facts.stack import StackFile
+    from regreen.facts.cloud.stack import StackFile
     from regreen.model import Finding, Proposal, Risk, Safety, Severity, Undo, Verdict
 
 

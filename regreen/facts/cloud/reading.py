@@ -1,0 +1,114 @@
+"""Reading resources as the APIs give them: containers, variables, durations, policies; and wording verdicts about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from regreen.facts.cloud.snapshot import Body, Snapshot
+from regreen.model import Finding, Resource, Severity, Verdict
+
+#: Names of variables whose values are secrets, as people choose them.
+SECRET_WORDS: Final = ("SECRET", "PASSWORD", "PASSWD", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "SIGNING_KEY", "BYPASS_KEY", "WEBHOOK", "CREDENTIAL")  # fmt: skip
+
+
+def verdict(
+    check: str, snapshot: Snapshot, reads: Sequence[str], examined: int, findings: Iterable[Finding]
+) -> Verdict:
+    """UNKNOWN where a collection could not be read, else what the findings say. `findings` is not run when blind."""
+    trouble = snapshot.trouble(*reads)
+    return Verdict.unknown(check, trouble) if trouble else Verdict.of(check, examined, findings)
+
+
+def not_required(check: str, what: str) -> Verdict:
+    """UNKNOWN: the environment file requires nothing that this check could look at."""
+    return Verdict.unknown(check, f"the environment file has no {what}, so nothing is required here")
+
+
+def finding(
+    check: str, severity: Severity, kind: str, name: str, pointer: str, observed: str, expected: str, **data: str
+) -> Finding:
+    """A finding about a resource; its identity is the check, the resource and the place in it."""
+    where = Resource(kind, name, pointer)
+    pairs = (("resource", name), *data.items())
+    return Finding(check, f"{kind}/{name}", where, observed, expected, severity, snippet=pointer, data=pairs)
+
+
+def last(name: object) -> str:
+    """The last part of a resource's name or link."""
+    return str(name or "").rstrip("/").rsplit("/", 1)[-1]
+
+
+def seconds(text: object) -> float:
+    """A duration as Google writes it (`300s`, `0.5s`) or as a number; 0.0 for nothing."""
+    value = str(text or "0")
+    return float(value[:-1] if value.endswith("s") else value)
+
+
+def field(body: Any, *path: str | int, default: Any = None) -> Any:
+    """A value below a body, or the default where some part is missing."""
+    for part in path:
+        if isinstance(part, int):
+            if not isinstance(body, list) or not -len(body) <= part < len(body):
+                return default
+            body = body[part]
+        else:
+            if not isinstance(body, Mapping) or part not in body:
+                return default
+            body = body[part]
+    return body
+
+
+def containers(body: Body) -> Sequence[Body]:
+    """The containers of a service (v2), a revision, or a job."""
+    for path in (("template", "containers"), ("template", "template", "containers"), ("containers",)):
+        found = field(body, *path)
+        if found:
+            return list(found)
+    return ()
+
+
+def variables(container: Body) -> Mapping[str, str | None]:
+    """The variables of a container: plain values, or None where the value comes from Secret Manager."""
+    return {
+        item["name"]: None if field(item, "valueSource", "secretKeyRef") else str(item.get("value", ""))
+        for item in container.get("env", ())
+    }
+
+
+def references(container: Body) -> Mapping[str, tuple[str, str]]:
+    """Variables that refer to a secret: the secret's short name, and the version."""
+    found = {}
+    for item in container.get("env", ()):
+        reference = field(item, "valueSource", "secretKeyRef")
+        if reference:
+            found[item["name"]] = (last(reference.get("secret")), str(reference.get("version", "latest")))
+    return found
+
+
+def served(service: Body) -> Iterator[str]:
+    """Short names of the revisions of a service that get traffic or have a tag."""
+    for item in field(service, "trafficStatuses", default=()):
+        if item.get("percent") or item.get("tag"):
+            yield last(item.get("revision")) or last(service.get("latestReadyRevision"))
+
+
+def members(policy: Body, *roles: str) -> set[str]:
+    """Everybody that a policy gives one of some roles without a condition."""
+    return {
+        member
+        for binding in policy.get("bindings", ())
+        if binding.get("role") in roles and not binding.get("condition")
+        for member in binding.get("members", ())
+    }
+
+
+def secret_like(name: str) -> bool:
+    """Whether a variable of that name holds a secret, by the way people name them."""
+    upper = name.upper()
+    return any(word in upper for word in SECRET_WORDS) and not upper.endswith(("_URL_PATH", "_FILE", "_NAME", "_TTL"))
+
+
+def masked(value: str) -> str:
+    """That there is a value, and how long it is, and nothing else of it."""
+    return f"a plain value of {len(value)} characters"
