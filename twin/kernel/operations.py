@@ -112,8 +112,9 @@ def lro(
     return pending(body)
 
 
-def sql_operation(call: Call, verb: str, target: str, done: bool = False) -> Body:
-    """`done`: the answer itself says so (changes of users take no time). https://cloud.google.com/sql/docs/mysql/admin-api/rest/v1/operations"""
+def sql_operation(call: Call, verb: str, target: str, done: bool = False, whole_link: bool = False) -> Body:
+    """`done`: the answer itself says so (changes of users and databases take no time); `whole_link`: the link goes to
+    `target` itself, not to its instance. https://cloud.google.com/sql/docs/mysql/admin-api/rest/v1/operations"""
     project, instance = project_of(target), relative(target).split("/")[3]
     token = str(uuid.uuid4())
     base = f"https://sqladmin.googleapis.com/{call.method.document.service_path}"
@@ -129,7 +130,7 @@ def sql_operation(call: Call, verb: str, target: str, done: bool = False) -> Bod
         "startTime": stamp,
         "endTime": stamp,
         "targetId": instance,
-        "targetLink": f"{base}projects/{project}/instances/{instance}",
+        "targetLink": base + relative(target) if whole_link else f"{base}projects/{project}/instances/{instance}",
         "targetProject": project,
         "selfLink": f"{base}projects/{project}/operations/{token}",
         "~pending": {"status": "PENDING", "endTime": None, "startTime": None},

@@ -1,4 +1,4 @@
-"""Cloud SQL Admin: instances, databases, users, their defaults and states.
+"""Cloud SQL Admin: instances, how they are made, changed and deleted.
 
 https://cloud.google.com/sql/docs/mysql/admin-api/rest/v1/instances
 """
@@ -13,20 +13,16 @@ import re
 from twin.kernel import operations, standard
 from twin.kernel.errors import ApiError, already_exists, invalid, not_found
 from twin.kernel.masks import merge_patch
-from twin.kernel.names import collection_of, last
+from twin.kernel.names import last
 from twin.kernel.semantics import Call, Rule, Semantics
 from twin.kernel.types import Body, Reply, rfc3339
+from twin.services import sql_members, sql_replicas, sql_settings
 
 DOCS = "https://cloud.google.com/sql/docs/"
-_INSTALLED = {
-    "MYSQL_5_7": "MYSQL_5_7_44", "MYSQL_8_0": "MYSQL_8_0_41", "MYSQL_8_4": "MYSQL_8_4_7",
-    "POSTGRES_13": "POSTGRES_13_23", "POSTGRES_14": "POSTGRES_14_20", "POSTGRES_15": "POSTGRES_15_15",
-    "POSTGRES_16": "POSTGRES_16_11", "POSTGRES_17": "POSTGRES_17_7",
-}  # fmt: skip
 
 
 def missing(name: str) -> ApiError:
-    if "/databases/" in name or "/users/" in name or "/operations/" in name:
+    if ("/instances/" in name and name.count("/") > 4) or "/operations/" in name:
         return not_found("Not Found")
     return ApiError("NOT_FOUND", "The Cloud SQL instance does not exist.", reason="instanceDoesNotExist")
 
@@ -40,6 +36,19 @@ def existing(name: str) -> ApiError:
 def _base(call: Call) -> str:
     version = call.method.document.version
     return "https://sqladmin.googleapis.com/" + ("sql/v1beta4/" if version == "v1beta4" else "v1/")
+
+
+def insert_instance(call: Call) -> Body | Reply:
+    """A replica's operation is called CREATE_REPLICA and names the primary (recorded)."""
+    reply = standard.create(call)
+    primary = call.body.get("masterInstanceName")
+    if primary and isinstance(reply, dict):
+        link = f"{_base(call)}projects/{call.project}/instances/{primary}"
+        changed = {"operationType": "CREATE_REPLICA", "targetId": primary, "targetLink": link}
+        name = f"sqladmin/projects/{call.project}/operations/{reply['name']}"
+        call.put(name, {**call.need(name), **changed})
+        reply.update(changed)
+    return reply
 
 
 def create_instance(call: Call, body: Body) -> None:
@@ -61,7 +70,6 @@ def create_instance(call: Call, body: Body) -> None:
     body["connectionName"] = f"{call.project}:{body['region']}:{short}"
     body["createTime"] = call.stamp
     body["serviceAccountEmailAddress"] = f"p{call.number}-{short[:6]}@gcp-sa-cloud-sql.iam.gserviceaccount.com"
-    body["ipAddresses"] = [{"type": "PRIMARY", "ipAddress": "203.0.113.10"}]
     body["serverCaCert"] = {
         "kind": "sql#sslCert",
         "certSerialNumber": "0",
@@ -73,70 +81,20 @@ def create_instance(call: Call, body: Body) -> None:
         "expirationTime": rfc3339(call.now.replace(year=call.now.year + 10, day=1), 3),
     }
     body["gceZone"] = settings.get("locationPreference", {}).get("zone") or f"{body['region']}-a"
-    installed = _INSTALLED.get(body["databaseVersion"], body["databaseVersion"])
-    body["databaseInstalledVersion"] = installed
-    body["maintenanceVersion"] = f"{installed}.R20251004.01_24"
+    sql_settings.describe_versions(body)
     body["sqlNetworkArchitecture"] = "NEW_NETWORK_ARCHITECTURE"
     body["satisfiesPzi"] = True
-    # Which Gemini features an answer names depends on the engine (recorded).
-    postgres = body["databaseVersion"].startswith("POSTGRES")
-    shown = ("googleVacuumMgmtEnabled", "oomSessionCancelEnabled") if postgres else ("flagRecommenderEnabled",)
-    body["geminiConfig"] = dict.fromkeys(("entitled", "activeQueryEnabled", "indexAdvisorEnabled", *shown), False)
-    _default_settings(body, settings)
+    sql_settings.fill_settings(body, settings)
+    sql_settings.show_features(body)
+    sql_settings.show_addresses(body)
     settings["settingsVersion"] = "1"
     key = body.get("diskEncryptionConfiguration", {}).get("kmsKeyName")
     if key and f"/locations/{body['region']}/" not in key:
         raise invalid(f"Invalid request: the KMS key {key} is not in the instance's region {body['region']}.")
-    for user in _first_users(body):
-        call.put(
-            f"{call.name}/users/{user['name']}@{user.get('host', '')}",
-            {**user, "instance": short, "project": call.project},
-        )
-    for database in (
-        ("postgres",)
-        if body["databaseVersion"].startswith("POSTGRES")
-        else ("mysql", "information_schema", "performance_schema", "sys")
-    ):
-        call.put(
-            f"{call.name}/databases/{database}",
-            _database(call, database, "UTF8" if database == "postgres" else "utf8mb3"),
-        )
-
-
-def _first_users(body: Body) -> list[Body]:
-    if body["databaseVersion"].startswith("POSTGRES"):
-        return [{"kind": "sql#user", "name": "postgres"}]
-    return [{"kind": "sql#user", "name": "root", "host": "%"}]
-
-
-def _default_settings(body: Body, settings: Body) -> None:
-    settings["kind"] = "sql#settings"
-    settings.setdefault("activationPolicy", "ALWAYS")
-    settings.setdefault("availabilityType", "ZONAL")
-    settings.setdefault("pricingPlan", "PER_USE")
-    settings.setdefault("replicationType", "SYNCHRONOUS")
-    settings.setdefault("dataDiskType", "PD_SSD")
-    settings.setdefault("dataDiskSizeGb", "10")
-    settings.setdefault("storageAutoResize", True)
-    settings.setdefault("storageAutoResizeLimit", "0")
-    settings.setdefault("edition", "ENTERPRISE")
-    settings.setdefault("connectorEnforcement", "NOT_REQUIRED")
-    settings.setdefault("deletionProtectionEnabled", False)
-    settings.setdefault("authorizedGaeApplications", [])
-    network = settings.setdefault("ipConfiguration", {})
-    network.setdefault("ipv4Enabled", True)
-    network.setdefault("requireSsl", False)
-    network.setdefault("authorizedNetworks", [])
-    network.setdefault("sslMode", "ALLOW_UNENCRYPTED_AND_ENCRYPTED")
-    backup = settings.setdefault("backupConfiguration", {})
-    backup["kind"] = "sql#backupConfiguration"
-    backup.setdefault("enabled", False)
-    backup.setdefault("startTime", "12:00")
-    backup.setdefault("transactionLogRetentionDays", 7)
-    backup.setdefault("transactionalLogStorageState", "TRANSACTIONAL_LOG_STORAGE_STATE_UNSPECIFIED")
-    backup.setdefault("backupRetentionSettings", {"retentionUnit": "COUNT", "retainedBackups": 7})
-    settings.setdefault("locationPreference", {"kind": "sql#locationPreference", "zone": body["gceZone"]})
-    settings["locationPreference"].setdefault("kind", "sql#locationPreference")
+    if body.get("masterInstanceName"):
+        sql_replicas.attach(call, body)
+    else:
+        sql_members.first_members(call, body)
 
 
 def patch(call: Call) -> Body | Reply:
@@ -149,6 +107,9 @@ def update(call: Call) -> Body | Reply:
     for key, value in old.items():
         if key != "settings":
             new.setdefault(key, value)
+    if sql_settings.engine_of(new) == "POSTGRES" and "settings" in new:
+        # A replacement shows it, an insert only together with point-in-time recovery (recorded).
+        new["settings"].setdefault("backupConfiguration", {}).setdefault("replicationLogArchivingEnabled", False)
     return _changed(call, new)
 
 
@@ -170,7 +131,13 @@ def _changed(call: Call, new: Body) -> Body | Reply:
     if size and size < before:
         raise invalid("Invalid request: Disk size cannot be decreased.", "invalidRequest")
     new["name"], new["gceZone"] = old["name"], old["gceZone"]
-    _default_settings(new, new["settings"])
+    # A password goes in and never comes out.
+    new.pop("rootPassword", None)
+    if "databaseVersion" in new and new["databaseVersion"] != old["databaseVersion"]:
+        sql_settings.describe_versions(new)
+    sql_settings.fill_settings(new, new["settings"])
+    sql_settings.show_features(new)
+    sql_settings.show_addresses(new)
     new["settings"]["settingsVersion"] = str(int(old["settings"]["settingsVersion"]) + 1)
     # A stopped instance still says RUNNABLE: only activationPolicy tells (gcloud prints STOPPED from the two together).
     new["state"] = "RUNNABLE"
@@ -187,6 +154,7 @@ def delete_instance(call: Call, body: Body) -> None:
         )
     if body.get("replicaNames"):
         raise invalid("Unable to delete a primary instance with read replicas.", "invalidOperation")
+    sql_replicas.detach(call, body)
 
 
 def restart(call: Call) -> Body | Reply:
@@ -194,118 +162,6 @@ def restart(call: Call) -> Body | Reply:
     if call.need()["state"] != "RUNNABLE":
         raise invalid("Invalid request: the instance is not running.", "invalidState")
     return operations.sql_operation(call, "RESTART", call.name)
-
-
-def _database(call: Call, name: str, charset: str, collation: str = "") -> Body:
-    instance = call.name if "/databases" not in call.name else call.name.partition("/databases")[0]
-    collation = collation or ("en_US.UTF8" if charset == "UTF8" else f"{charset}_general_ci")
-    body: Body = {
-        "kind": "sql#database",
-        "name": name,
-        "charset": charset,
-        "collation": collation,
-        "instance": last(instance),
-        "project": call.project,
-        "selfLink": f"{_base(call)}projects/{call.project}/instances/{last(instance)}/databases/{name}",
-    }
-    body["etag"] = standard.fingerprint(body)
-    return body
-
-
-def insert_database(call: Call) -> Body | Reply:
-    instance = call.need(collection_of(call.name))
-    short = call.body.get("name", "")
-    if not short:
-        raise invalid("Missing parameter: name.", "required")
-    name = f"{call.name}/{short}"
-    if call.get(name) is not None:
-        raise existing(name)
-    charset = call.body.get("charset") or ("UTF8" if instance["databaseVersion"].startswith("POSTGRES") else "utf8mb4")
-    call.put(name, _database(call, short, charset, call.body.get("collation", "")))
-    return operations.sql_operation(call, "CREATE_DATABASE", name)
-
-
-def change_database(call: Call) -> Body | Reply:
-    old = call.need()
-    new = dict(old)
-    new.update((key, call.body[key]) for key in ("charset", "collation") if key in call.body)
-    new["etag"] = standard.fingerprint(new)
-    call.put(call.name, new)
-    return operations.sql_operation(call, "UPDATE_DATABASE", call.name)
-
-
-def delete_database(call: Call) -> Body | Reply:
-    call.need()
-    call.delete(call.name)
-    return operations.sql_operation(call, "DELETE_DATABASE", call.name)
-
-
-def list_databases(call: Call) -> Body:
-    call.need(collection_of(call.name))
-    return standard.list_(call)
-
-
-def list_users(call: Call) -> Body:
-    call.need(collection_of(call.name))
-    found = [standard.visible(call, name, body) for name, body in call.children(call.name)]
-    return {"kind": "sql#usersList", **({"items": found} if found else {})}
-
-
-def insert_user(call: Call) -> Body | Reply:
-    instance = call.need(collection_of(call.name))
-    short, host = call.body.get("name", ""), call.body.get("host", "")
-    if not short:
-        raise invalid("Missing parameter: User.name.", "required")
-    if (
-        not host
-        and instance["databaseVersion"].startswith("MYSQL")
-        and not call.body.get("type", "").startswith("CLOUD_IAM")
-    ):
-        host = "%"
-    body: Body = {"kind": "sql#user", "name": short, "instance": instance["name"], "project": call.project}
-    if host:
-        body["host"] = host
-    if call.body.get("type"):
-        body["type"] = call.body["type"]
-    body["etag"] = standard.fingerprint(body)
-    call.put(f"{call.name}/{short}@{host}", body)
-    return operations.sql_operation(call, "CREATE_USER", collection_of(call.name), done=True)
-
-
-def _user(call: Call) -> str:
-    name, host = str(call.params.get("name", "")), str(call.params.get("host", ""))
-    for key, body in call.children(call.name):
-        if body["name"] == name and (not host or body.get("host", "") == host):
-            return key
-    raise missing(f"{call.name}/x")
-
-
-def get_user(call: Call) -> Body:
-    for _, body in call.children(collection_of(call.name)):
-        if body["name"] == last(call.name):
-            return body
-    raise missing(call.name)
-
-
-def update_user(call: Call) -> Body | Reply:
-    call.need(collection_of(call.name))
-    name = str(call.params.get("name", ""))
-    host = str(call.params.get("host", ""))
-    known = [
-        key
-        for key, body in call.children(call.name)
-        if body["name"] == name and (not host or body.get("host", "") == host)
-    ]
-    if not known:
-        call.body.setdefault("name", name)
-        return insert_user(call)
-    return operations.sql_operation(call, "UPDATE_USER", collection_of(call.name), done=True)
-
-
-def delete_user(call: Call) -> Body | Reply:
-    call.need(collection_of(call.name))
-    call.delete(_user(call))
-    return operations.sql_operation(call, "DELETE_USER", collection_of(call.name), done=True)
 
 
 def tiers(call: Call) -> Body:
@@ -335,16 +191,36 @@ SEMANTICS = Semantics(
         "instances.patch": patch,
         "instances.update": update,
         "instances.restart": restart,
-        "databases.insert": insert_database,
-        "databases.list": list_databases,
-        "databases.patch": change_database,
-        "databases.update": change_database,
-        "databases.delete": delete_database,
-        "users.list": list_users,
-        "users.get": get_user,
-        "users.insert": insert_user,
-        "users.update": update_user,
-        "users.delete": delete_user,
+        "databases.insert": sql_members.insert_database,
+        "databases.list": sql_members.list_databases,
+        "databases.patch": sql_members.change_database,
+        "databases.update": sql_members.change_database,
+        "backupRuns.insert": sql_members.insert_backup,
+        "backupRuns.list": sql_members.list_backups,
+        "backupRuns.delete": sql_members.delete_backup,
+        "flags.list": sql_members.flags,
+        "connect.get": sql_members.connect_settings,
+        "instances.insert": insert_instance,
+        "instances.clone": sql_replicas.clone,
+        "instances.switchover": sql_replicas.switchover,
+        "instances.promoteReplica": sql_replicas.promote,
+        "instances.failover": sql_replicas.failover,
+        "instances.startReplica": sql_replicas.plain("START_REPLICA"),
+        "instances.stopReplica": sql_replicas.plain("STOP_REPLICA"),
+        "instances.restoreBackup": sql_replicas.plain("RESTORE_VOLUME"),
+        "instances.truncateLog": sql_replicas.plain("TRUNCATE_LOG"),
+        "instances.resetSslConfig": sql_replicas.plain("UPDATE"),
+        "instances.rotateServerCa": sql_replicas.plain("UPDATE"),
+        "instances.addServerCa": sql_replicas.plain("UPDATE"),
+        "instances.listServerCas": sql_replicas.server_cas,
+        "instances.export": sql_replicas.plain("EXPORT"),
+        "instances.import": sql_replicas.plain("IMPORT"),
+        "databases.delete": sql_members.delete_database,
+        "users.list": sql_members.list_users,
+        "users.get": sql_members.get_user,
+        "users.insert": sql_members.insert_user,
+        "users.update": sql_members.update_user,
+        "users.delete": sql_members.delete_user,
         "tiers.list": tiers,
     },
     creating={"instances": create_instance},
@@ -368,6 +244,17 @@ SEMANTICS = Semantics(
             DOCS + "mysql/create-manage-users",
         ),
         Rule("sql.defaults", "PD_SSD, 10 GB, auto resize, ZONAL, ENTERPRISE", DOCS + "mysql/instance-settings"),
+        Rule(
+            "sql.edition-tier",
+            "'Invalid Tier (…) for (ENTERPRISE) Edition.' for a machine of the Enterprise Plus edition",
+            "https://github.com/GoogleCloudPlatform/k8s-config-connector/tree/master/mockgcp/mocksql/testdata/instance/mysql84",
+        ),
+        Rule(
+            "sql.replicas",
+            "a primary names its replicas and cannot be deleted while it has any; switchover exchanges the two",
+            DOCS + "mysql/replication/manage-replicas",
+        ),
+        Rule("sql.no-data", "import, export, restore and clone take state along, no rows", "", "assumed"),
         Rule("sql.runnable-at-once", "an instance is RUNNABLE as soon as it is made", "", "assumed"),
     ),
 )
