@@ -17,6 +17,25 @@ _MODULES = {
 }
 
 
+# Enums whose numbers leave gaps, of APIs whose client is not among those; all others count as the document lists them.
+# https://github.com/googleapis/googleapis/blob/master/google/cloud/redis/v1/cloud_redis.proto
+_GAPS = {
+    ("redis", "Instance.tier"): {"BASIC": 1, "STANDARD_HA": 3},
+    ("redis", "Instance.state"): {
+        **{name: place for place, name in enumerate(("CREATING", "READY", "UPDATING", "DELETING", "REPAIRING"), 1)},
+        "MAINTENANCE": 6,
+        "IMPORTING": 8,
+        "FAILING_OVER": 9,
+    },
+    ("redis", "PersistenceConfig.rdbSnapshotPeriod"): {
+        "ONE_HOUR": 3,
+        "SIX_HOURS": 4,
+        "TWELVE_HOURS": 5,
+        "TWENTY_FOUR_HOURS": 6,
+    },
+}
+
+
 @cache
 def _numbers(api: str) -> dict[str, dict[int, str]]:
     """Per enum (its last name), number → value name. Empty when the client is not installed."""
@@ -61,6 +80,8 @@ def number_to_name(api: str) -> Callable[[str, int, tuple[str, ...]], str | None
 @cache
 def _name_to_number(api: str, label: str, values: tuple[str, ...]) -> dict[str, int]:
     """Numbers of one enum's names: from the client's descriptors, else by the document's order, which is the proto's."""
+    if (api, label) in _GAPS:
+        return _GAPS[api, label]
     schema, _, field = label.rpartition(".")
     best: dict[int, str] = {}
     shared = len(values) // 2

@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
+
+from twin.kernel import operations, standard
 from twin.kernel.errors import ApiError, already_exists, invalid, not_found
 from twin.kernel.names import last, relative, segment_after
 from twin.kernel.semantics import Call, Rule, Semantics
-from twin.kernel.types import Body
+from twin.kernel.types import Body, Reply
 from twin.services.usage import agent_of
 
 DOCS = "https://cloud.google.com/memorystore/docs/redis/"
+_VERSIONS = ("REDIS_3_2", "REDIS_4_0", "REDIS_5_0", "REDIS_6_X", "REDIS_7_0", "REDIS_7_2")
 
 
 def missing(name: str) -> ApiError:
@@ -33,16 +38,19 @@ def create(call: Call, body: Body) -> None:
     body.setdefault("authorizedNetwork", f"projects/{call.project}/global/networks/default")
     body.setdefault("locationId", f"{location}-a")
     body["currentLocationId"] = body["locationId"]
+    if body.get("secondaryIpRange") == "auto":
+        body["secondaryIpRange"] = "10.0.0.16/28"
+    body["~auth"] = str(uuid.uuid4())
     body["host"], body["port"] = "10.0.0.3", 6379 if body["transitEncryptionMode"] == "DISABLED" else 6378
     body.setdefault("reservedIpRange", "10.0.0.0/29")
     body["persistenceIamIdentity"] = f"serviceAccount:{agent_of('redis.googleapis.com', call.number)}"
     body.setdefault("persistenceConfig", {"persistenceMode": "DISABLED"})
     body["state"] = "READY"
     body["nodes"] = [{"id": "node-0", "zone": body["locationId"]}]
+    body.setdefault("readReplicasMode", "READ_REPLICAS_DISABLED")
     if body["tier"] == "STANDARD_HA":
         body.setdefault("alternativeLocationId", f"{location}-b")
         body["nodes"].append({"id": "node-1", "zone": body["alternativeLocationId"]})
-        body.setdefault("readReplicasMode", "READ_REPLICAS_DISABLED")
     elif body.get("replicaCount"):
         raise invalid("replica_count is only supported for the STANDARD_HA tier.")
     if body.get("customerManagedKey") and f"/locations/{location}/" not in body["customerManagedKey"]:
@@ -60,20 +68,39 @@ def update(call: Call, old: Body, new: Body) -> None:
     ):
         if new.get(field) != old.get(field):
             raise invalid(f"Update mask contains a field that cannot be updated: {field}")
+    if new.get("secondaryIpRange") == "auto":
+        new["secondaryIpRange"] = old.get("secondaryIpRange", "10.0.0.16/28")
     if not 1 <= int(new["memorySizeGb"]) <= 300:
         raise invalid(f"Invalid value for memory_size_gb: {new['memorySizeGb']}. It must be between 1 and 300.")
+
+
+def _undone(function: Callable[[Call], Body | Reply]) -> Callable[[Call], Body | Reply]:
+    """Memorystore says `done: false` where other APIs leave it out (recorded)."""
+
+    def run(call: Call) -> Body | Reply:
+        reply = function(call)
+        if isinstance(reply, dict):
+            reply.setdefault("done", False)
+        return reply
+
+    return run
 
 
 def auth_string(call: Call) -> Body:
     call.name = call.name.removesuffix("/authString")
     body = call.need()
-    return {"authString": body["uid"]} if body.get("authEnabled") and "uid" in body else {}
+    return {"authString": body["~auth"]} if body.get("authEnabled") else {}
 
 
 def upgrade(call: Call) -> Body:
-    from twin.kernel import operations
-
-    body = {**call.need(), "redisVersion": call.body["redisVersion"]}
+    """https://cloud.google.com/memorystore/docs/redis/upgrade-version: only upwards, only to a version that exists."""
+    wanted = str(call.body.get("redisVersion", ""))
+    body = call.copy()
+    if wanted not in _VERSIONS:
+        raise invalid(f"Invalid value for redis_version: {wanted}.")
+    if _VERSIONS.index(wanted) < _VERSIONS.index(body["redisVersion"]):
+        raise invalid(f"Downgrading from {body['redisVersion']} to {wanted} is not supported.")
+    body["redisVersion"] = wanted
     call.put(call.name, body)
     return operations.lro(
         call, "upgrade", call.name, {key: value for key, value in body.items() if key[0] != "~"}, "Instance"
@@ -81,8 +108,6 @@ def upgrade(call: Call) -> Body:
 
 
 def failover(call: Call) -> Body:
-    from twin.kernel import operations
-
     body = call.copy()
     if body["tier"] != "STANDARD_HA":
         raise ApiError(
@@ -102,7 +127,14 @@ SEMANTICS = Semantics(
     api="redis",
     missing=missing,
     existing=existing,
-    methods={"instances.getAuthString": auth_string, "instances.upgrade": upgrade, "instances.failover": failover},
+    methods={
+        "instances.create": _undone(standard.create),
+        "instances.patch": _undone(standard.patch),
+        "instances.delete": _undone(standard.delete),
+        "instances.getAuthString": auth_string,
+        "instances.upgrade": _undone(upgrade),
+        "instances.failover": _undone(failover),
+    },
     creating={"instances": create},
     updating={"instances": update},
     packages={"v1": "google.cloud.redis.v1"},
