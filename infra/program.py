@@ -1,0 +1,43 @@
+"""The program of a staging environment: what its stack's configuration describes, and nothing that it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra.components import (
+    CloudRunService,
+    CustomerManagedEncryption,
+    LoadBalancer,
+    Placing,
+    RuntimeSecrets,
+    StaticAssets,
+    Stores,
+)
+
+
+def build(values: Mapping[str, Any]) -> None:
+    """Declare every resource of a configuration (`StackDocument.plain()`), in a running Pulumi program."""
+
+    def of(section: str) -> dict[str, Any]:
+        return dict(values.get(section) or {})
+
+    placing = Placing(values["project"], values["region"], of("imports"))
+    secrets = RuntimeSecrets("secrets", of("secrets"), placing) if of("secrets") else None
+    if of("keyRings") or of("keys") or of("datasets"):
+        CustomerManagedEncryption("encryption", of("keyRings"), of("keys"), of("datasets"), placing)
+    if of("databases") or of("caches"):
+        Stores("stores", of("databases"), of("caches"), placing)
+    for name, settings in of("services").items():
+        CloudRunService(name, settings, placing, _after(secrets))
+    if of("buckets") or of("backendBuckets"):
+        StaticAssets("assets", of("buckets"), of("backendBuckets"), placing)
+    if of("backends") or of("urlMaps"):
+        LoadBalancer("balancer", of("backends"), of("urlMaps"), placing)
+
+
+def _after(secrets: RuntimeSecrets | None) -> Any:
+    """A service refers to secrets, so it comes after them and their grants."""
+    import pulumi
+
+    return pulumi.ResourceOptions(depends_on=[secrets]) if secrets else None
