@@ -67,13 +67,20 @@ def fork_of(repository: Repository, commits: Commits, options: Options, messages
 
 
 def find_base(
-    repository: Repository, journal: Journal, phase: int, fork: str, options: Options, messages: Sequence[str]
+    repository: Repository,
+    journal: Journal,
+    phase: int,
+    fork: str,
+    options: Options,
+    messages: Sequence[str],
+    source: str = "code",
 ) -> Base:
-    """A run to resume, else a branch to go on with, else a new one."""
+    """A run of the same source to resume, else a branch to go on with, else a new one."""
     history = read_history(journal)
     said = list(messages)
     for start in reversed(history.starts):
-        if start.run in history.ended or (start.phase, start.fork, start.prefix) != (phase, fork, repository.prefix):
+        same = (start.phase, start.fork, start.prefix, start.source) == (phase, fork, repository.prefix, source)
+        if start.run in history.ended or not same:
             continue
         tip = repository.commit(f"refs/heads/{start.branch}")
         ours = {start.base, *(item.new for item in history.effects if item.run == start.run)}
@@ -86,9 +93,9 @@ def find_base(
             tip = _open_tip(repository, history, start, fork)
             if tip:
                 said.append(f"continuing branch {start.branch}, which is not merged yet")
-                again = Started(run, phase, tip, fork, start.branch, repository.prefix, when, True)
+                again = Started(run, phase, tip, fork, start.branch, repository.prefix, when, True, source)
                 return Base(again, tip, True, False, tuple(said))
-    started = Started(run, phase, fork, fork, PREFIX + run, repository.prefix, when, False)
+    started = Started(run, phase, fork, fork, PREFIX + run, repository.prefix, when, False, source)
     return Base(started, fork, False, False, tuple(said))
 
 

@@ -35,7 +35,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The first entry of a run. `base` is where it started, `fork` the user's commit under its branch."""
+    """The first entry of a run. `base` is where it started, `fork` the user's commit under its branch.
+
+    `source` is `code`, or the kind of the environment that the run changed (`twin`, `staging`).
+    """
 
     run: str
     phase: int
@@ -45,6 +48,7 @@ class Started:
     prefix: str
     when: int
     continued: bool
+    source: str = "code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def _started(entry: Entry) -> Started:
     data = entry.data
     return Started(
         entry.run, entry.phase, entry.digests["base"], entry.digests["fork"], str(data["branch"]),
-        str(data["prefix"]), int(data["when"]), bool(data["continued"]),
+        str(data["prefix"]), int(data["when"]), bool(data["continued"]), entry.source,
     )  # fmt: skip
 
 
