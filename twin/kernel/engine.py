@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from twin.kernel import policy_verbs, standard
 from twin.kernel.audit import Audit
@@ -276,6 +277,11 @@ class Engine:
         for position in range(len(parts) - 1):
             if parts[position] in ("projects", "namespaces") and parts[position + 1].isdigit():
                 parts[position + 1] = self.id_of(parts[position + 1])
+        if method.document.name == "storage":
+            # An object's key is one segment of its name, however many slashes it has.
+            for position in range(len(parts) - 1):
+                if parts[position] in ("o", "folders", "managedFolders") and position == 2:
+                    parts[position + 1] = quote(parts[position + 1], safe="")
         name = "/".join((method.document.name, *parts))
         if method.document.name == "compute" and len(parts) > 3 and parts[-1].isdigit() and name not in self.store:
             # compute takes a resource's numeric id for its name (https://cloud.google.com/apis/design/resource_names).
@@ -316,7 +322,7 @@ class Engine:
         if not permission or not self.project_known(call):
             return
         if not self.policies.allowed(call.context.principal, permission, call.name, call.now):
-            raise denial(permission, call.name)
+            raise semantics.denied(call, permission) if semantics.denied else denial(permission, call.name)
 
     def project_known(self, call: Call) -> bool:
         project = project_of(call.name)

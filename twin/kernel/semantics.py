@@ -142,6 +142,8 @@ class Semantics:
     """Permission per method where it does not follow from the id; '' asks for none."""
     bindings: Bindings | None = None
     """Extra IAM bindings that a resource's own body carries (BigQuery's dataset access, storage's ACLs)."""
+    denied: Callable[[Call, str], ApiError] | None = None
+    """How this service words a missing permission; None for the common sentence."""
     packages: Mapping[str, str] = field(default_factory=dict)
     """The protobuf package per version, for `@type` in operations."""
     merge_patch: bool = False

@@ -25,7 +25,8 @@ from twin.services.bigquery.recovery import Dedupe, end_interrupted, tables_in_u
 from twin.services.bigquery.warehouse import Warehouse
 from twin.services.compute import semantics as compute
 from twin.services.run import semantics as run
-from twin.services.storage_objects import Blobs
+from twin.services.storage_blobs import Blobs
+from twin.services.storage_buckets import sweep
 
 
 def services() -> dict[str, Semantics]:
@@ -60,7 +61,7 @@ def open_parts(engine: Engine, folder: Path) -> None:
     engine.parts["warehouse"] = Warehouse(folder, tables_in_use(engine))
     engine.parts["dedupe"] = Dedupe()
     engine.parts["blobs"] = Blobs(folder)
-    storage.sweep(engine)
+    sweep(engine)
     engine.transact(lambda context: end_interrupted(engine, context))
 
 

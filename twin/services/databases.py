@@ -33,6 +33,10 @@ def existing(name: str) -> ApiError:
     return ApiError("ALREADY_EXISTS", "The Cloud SQL instance already exists.", reason="instanceAlreadyExists")
 
 
+def denied(call: Call, permission: str) -> ApiError:
+    return ApiError("PERMISSION_DENIED", "The client is not authorized to make this request.", reason="notAuthorized")
+
+
 def _base(call: Call) -> str:
     version = call.method.document.version
     return "https://sqladmin.googleapis.com/" + ("sql/v1beta4/" if version == "v1beta4" else "v1/")
@@ -185,6 +189,7 @@ SEMANTICS = Semantics(
     dialect="legacy",
     missing=missing,
     existing=existing,
+    denied=denied,
     merge_patch=True,
     short_names=True,
     methods={

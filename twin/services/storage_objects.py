@@ -9,63 +9,39 @@ import hashlib
 import mimetypes
 import os
 import re
-import shutil
-import threading
-import uuid
-from pathlib import Path
 from urllib.parse import quote, unquote
 
 from twin.kernel import standard
 from twin.kernel.checksums import crc32c_base64
 from twin.kernel.errors import ApiError, invalid, not_found
 from twin.kernel.masks import merge_patch
-from twin.kernel.policies import denial
 from twin.kernel.semantics import Call
 from twin.kernel.types import Body, Reply
+from twin.services import storage_access as access
+from twin.services import storage_versions as versions
+from twin.services.storage_blobs import Blobs
 from twin.services.usage import agent_of
 
 _BASE = "https://www.googleapis.com/storage/v1/b/"
 _DOWNLOAD = "https://storage.googleapis.com/download/storage/v1/b/"
 
 
-class Blobs:
-    """Immutable files, one per generation of an object; written whole before the store mentions them."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "blobs"
-
-    def path(self, identifier: str) -> Path:
-        return self._folder / identifier[:2] / identifier
-
-    def write(self, content: bytes) -> str:
-        identifier = uuid.uuid4().hex
-        target = self.path(identifier)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
-        partial.write_bytes(content)
-        os.replace(partial, target)  # noqa: PTH105
-        return identifier
-
-    def read(self, identifier: str) -> bytes:
-        return self.path(identifier).read_bytes()
-
-    def keep(self, identifiers: set[str]) -> None:
-        """Remove every file that is not named."""
-        for file in self._folder.glob("*/*"):
-            if file.name not in identifiers:
-                file.unlink(missing_ok=True)
-
-    def reset(self) -> None:
-        """Move the files out of the way at once, and delete them on the side."""
-        if self._folder.exists():
-            doomed = self._folder.with_name(f"blobs-{uuid.uuid4().hex}")
-            self._folder.rename(doomed)
-            threading.Thread(target=shutil.rmtree, args=(doomed,), kwargs={"ignore_errors": True}, daemon=True).start()
-
-
 def object_name(bucket: str, key: str) -> str:
     """The canonical name: the key is one segment, however many slashes it has."""
     return f"storage/b/{bucket}/o/{quote(key, safe='')}"
+
+
+def denied(call: Call, permission: str) -> ApiError:
+    """Storage's own sentence about a missing permission; somebody without credentials is asked for them."""
+    what = "object" if permission.startswith("storage.objects.") and "/o" in call.name else "bucket"
+    kind, _, email = call.context.principal.partition(":")
+    anonymous = not email or kind == "allUsers"
+    return ApiError(
+        "UNAUTHENTICATED" if anonymous else "PERMISSION_DENIED",
+        f"{'Anonymous caller' if anonymous else email} does not have {permission} access to the Google Cloud Storage "
+        f"{what}. Permission '{permission}' denied on resource (or it may not exist).",
+        reason="required" if anonymous else "forbidden",
+    )
 
 
 def blobs(call: Call) -> Blobs:
@@ -117,6 +93,8 @@ def write_object(
     bucket = call.need(f"storage/b/{bucket_name}")
     name = object_name(bucket_name, key)
     old = call.get(name)
+    if old is not None:
+        versions.require_removable(call, bucket, old)
     generation = str(max(int(call.now.timestamp() * 1e6), int(old["generation"]) + 1 if old else 0))
     digest = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
     body: Body = {
@@ -157,11 +135,29 @@ def write_object(
         check_key(call, kms_key, bucket["location"])
         reply = _through_key(call, kms_key, "encrypt", {"plaintext": base64.b64encode(os.urandom(32)).decode()})
         body["kmsKeyName"], body["~wrapped"] = reply["name"], reply["ciphertext"]
+    if bucket.get("defaultEventBasedHold"):
+        body.setdefault("eventBasedHold", True)
+    if not access.uniform(bucket):
+        body["~acl"] = access.object_list(call, bucket, given.get("acl"))
     body["~blob"] = blobs(call).write(content)
     body["etag"] = standard.fingerprint(body)
+    if old is not None:
+        versions.keep_overwritten(call, bucket, old)
     call.put(name, body)
     call.announce("object", name)
     return body
+
+
+def shown(call: Call, body: Body, full: bool = False) -> Body:
+    """An object as answers hold it; `full` adds its access list and its owner."""
+    bucket = call.need(f"storage/b/{body['bucket']}")
+    found = {field: value for field, value in body.items() if field[0] != "~"}
+    until = versions.expiry(bucket, body)
+    if until:
+        found["retentionExpirationTime"] = until
+    if full and call.params.get("projection") != "noAcl":
+        found.update(access.shown_object(call, bucket, body))
+    return found
 
 
 def insert(call: Call) -> Body:
@@ -176,28 +172,32 @@ def insert(call: Call) -> Body:
             f"The maximum object length is 1024 characters, but got a name with {len(key.encode())} characters."
         )
     name = object_name(bucket, key)
-    _check_preconditions(call, call.get(name))
+    check_preconditions(call, call.get(name))
     content = call.media if call.media is not None else b""
     body = write_object(call, bucket, key, content, call.media_type, call.body, str(call.params.get("kmsKeyName", "")))
-    return standard.visible(call, name, body)
+    return shown(call, body, full=call.params.get("projection") == "full" or bool(call.body.get("acl")))
 
 
 def _key(call: Call) -> str:
     return object_name(call.params["bucket"], call.params["object"])
 
 
-def _need(call: Call, name: str) -> Body:
-    bucket = "/".join(name.split("/")[:3])
-    if call.get(bucket) is None:
+def need(call: Call, name: str, wanted: str = "") -> Body:
+    """The live generation, or the one asked for. ApiError NOT_FOUND in storage's own words."""
+    _, _, bucket, _, quoted = name.split("/", 4)
+    if call.get(f"storage/b/{bucket}") is None:
         raise not_found("The specified bucket does not exist.")
+    soft = bool(call.params.get("softDeleted"))
+    wanted = wanted or str(call.params.get("generation", ""))
     body = call.get(name)
-    wanted = call.params.get("generation")
-    if body is None or (wanted and str(wanted) != body["generation"]):
-        raise not_found(f"No such object: {name.split('/')[2]}/{unquote(name.split('/')[4])}")
+    if soft or (wanted and (body is None or body["generation"] != wanted)):
+        body = versions.find(call, bucket, unquote(quoted), wanted, soft) if wanted else None
+    if body is None:
+        raise not_found(f"No such object: {bucket}/{unquote(quoted)}")
     return body
 
 
-def _check_preconditions(call: Call, body: Body | None) -> None:
+def check_preconditions(call: Call, body: Body | None) -> None:
     """https://cloud.google.com/storage/docs/request-preconditions"""
     parameters = call.params
     generation = body["generation"] if body else "0"
@@ -228,10 +228,10 @@ def check_generation(call: Call, body: Body) -> None:
 
 def get(call: Call) -> Body | Reply:
     name = _key(call)
-    body = _need(call, name)
-    _check_preconditions(call, body)
+    body = need(call, name)
+    check_preconditions(call, body)
     if str(call.params.get("alt", "json")).partition(";")[0] != "media":
-        return standard.visible(call, name, body)
+        return shown(call, body, full=call.params.get("projection") == "full")
     content = read_object(call, body)
     headers = {
         "Content-Type": body["contentType"],
@@ -280,95 +280,66 @@ def _ranged(call: Call, content: bytes, headers: dict[str, str]) -> Reply:
 
 def patch(call: Call) -> Body:
     name = _key(call)
-    old = _need(call, name)
-    _check_preconditions(call, old)
-    new = merge_patch(old, {key: value for key, value in call.body.items() if key not in ("name", "bucket", "acl")})
+    old = need(call, name)
+    check_preconditions(call, old)
+    changes = {key: value for key, value in call.body.items() if key not in ("name", "bucket", "acl")}
+    new = merge_patch(old, changes)
+    if old.get("eventBasedHold") and not new.get("eventBasedHold"):
+        # The retention period starts anew when the hold goes: https://cloud.google.com/storage/docs/object-holds
+        new["~released"] = call.stamp
+    if "acl" in call.body:
+        bucket = call.need(f"storage/b/{old['bucket']}")
+        new["~acl"] = access.object_list(call, bucket, call.body["acl"])
     new["metageneration"] = str(int(old["metageneration"]) + 1)
     new["updated"] = call.stamp
     new["etag"] = standard.fingerprint(new)
+    if "timeDeleted" in old:
+        name = versions.kept_name(old["bucket"], old["name"], old["generation"])
     call.put(name, new)
     call.announce("object", name)
-    return standard.visible(call, name, new)
+    return shown(call, new, full=True)
 
 
 def delete(call: Call) -> Reply:
     name = _key(call)
-    body = _need(call, name)
-    _check_preconditions(call, body)
-    call.delete(name)
+    body = need(call, name)
+    check_preconditions(call, body)
+    bucket = call.need(f"storage/b/{body['bucket']}")
+    versions.require_removable(call, bucket, body)
+    live = "timeDeleted" not in body
+    if live:
+        call.delete(name)
+    if live and not call.params.get("generation"):
+        versions.keep_overwritten(call, bucket, body)
+    else:
+        versions.keep_deleted(call, bucket, body)
     call.announce("object", name)
     return Reply(204)
 
 
-def _copied(call: Call) -> Body:
-    source = object_name(call.params["sourceBucket"], call.params["sourceObject"])
-    if not call.context.internal and not call.engine.policies.allowed(
-        call.context.principal, "storage.objects.get", source, call.now
-    ):
-        raise denial("storage.objects.get", source)
-    body = _need(call, source)
-    bucket, key = str(call.params["destinationBucket"]), str(call.params["destinationObject"])
-    target = object_name(bucket, key)
-    if not call.context.internal and not call.engine.policies.allowed(
-        call.context.principal, "storage.objects.create", target, call.now
-    ):
-        raise denial("storage.objects.create", target)
-    _check_preconditions(call, call.get(target))
-    kept = (
-        "contentType",
-        "cacheControl",
-        "contentDisposition",
-        "contentEncoding",
-        "contentLanguage",
-        "metadata",
-        "storageClass",
+def restore(call: Call) -> Body:
+    """A soft-deleted generation becomes live again, as a new one: https://cloud.google.com/storage/docs/soft-delete"""
+    bucket_name, key = str(call.params["bucket"]), str(call.params["object"])
+    bucket = call.need(f"storage/b/{bucket_name}")
+    name = object_name(bucket_name, key)
+    live = call.get(name)
+    check_preconditions(call, live)
+    body = versions.take_back(call, bucket_name, key, str(call.params.get("generation", "")))
+    if live is not None:
+        versions.require_removable(call, bucket, live)
+        versions.keep_overwritten(call, bucket, live)
+    generation = str(int(call.now.timestamp() * 1e6))
+    body = {field: value for field, value in body.items() if field != "timeDeleted"}
+    body.update(
+        generation=generation,
+        metageneration="1",
+        id=f"{bucket_name}/{key}/{generation}",
+        mediaLink=body["mediaLink"].replace(body["generation"], generation),
+        updated=call.stamp,
+        restoreToken=body.get("restoreToken", ""),
     )
-    metadata = {field: body[field] for field in kept if field in body}
-    metadata.update(call.body)
-    return write_object(
-        call,
-        bucket,
-        key,
-        read_object(call, body),
-        body["contentType"],
-        metadata,
-        str(call.params.get("destinationKmsKeyName", "")),
-    )
-
-
-def copy(call: Call) -> Body:
-    made = _copied(call)
-    return standard.visible(call, object_name(made["bucket"], made["name"]), made)
-
-
-def rewrite(call: Call) -> Body:
-    made = copy(call)
-    return {
-        "kind": "storage#rewriteResponse",
-        "totalBytesRewritten": made["size"],
-        "objectSize": made["size"],
-        "done": True,
-        "resource": made,
-    }
-
-
-def compose(call: Call) -> Body:
-    bucket, key = str(call.params["destinationBucket"]), str(call.params["destinationObject"])
-    pieces = [
-        read_object(call, _need(call, object_name(bucket, source["name"])))
-        for source in call.body.get("sourceObjects", [])
-    ]
-    metadata = call.body.get("destination", {})
-    made = write_object(
-        call,
-        bucket,
-        key,
-        b"".join(pieces),
-        metadata.get("contentType", ""),
-        metadata,
-        str(call.params.get("kmsKeyName", "")),
-    )
-    made = {key_: value for key_, value in made.items() if key_ != "md5Hash"}
-    made["componentCount"] = len(pieces)
-    call.put(object_name(bucket, key), made)
-    return standard.visible(call, object_name(bucket, key), made)
+    body.pop("restoreToken")
+    body["etag"] = standard.fingerprint(body)
+    call.put(name, body)
+    call.announce("object", name)
+    return shown(call, body)

@@ -48,6 +48,27 @@ def existing(name: str) -> ApiError:
     )
 
 
+def denied(call: Call, permission: str) -> ApiError:
+    """BigQuery's sentence about a missing permission: https://cloud.google.com/bigquery/docs/error-messages#errors"""
+    collection = call.name.split("/")
+    word = (
+        "project"
+        if len(collection) < 5
+        else "table"
+        if len(collection) > 6 and collection[5] == "tables"
+        else "dataset"
+    )
+    if word == "project":
+        message = f"Access Denied: Project {call.project}: User does not have {permission} permission in project {call.project}."
+    else:
+        name = "/".join(collection[: 7 if word == "table" else 5])
+        message = (
+            f"Access Denied: {word.title()} {spoken(name)}: Permission {permission} denied on {word} {spoken(name)} "
+            "(or it may not exist)."
+        )
+    return ApiError("PERMISSION_DENIED", message, reason="accessDenied")
+
+
 def millis(call: Call) -> str:
     return str(int(call.now.timestamp() * 1000))
 

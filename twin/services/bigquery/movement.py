@@ -233,7 +233,7 @@ def extract_step(call: Call, job: Body) -> Step | None:
         return content
 
     def finished(later: Call, job_body: Body, result: Any) -> None:
-        from twin.services.storage import write_object
+        from twin.services.storage_objects import write_object
 
         write_object(later, bucket, target, result, "application/octet-stream")
         job_body["statistics"]["extract"] = {"destinationUriFileCounts": ["1"]}

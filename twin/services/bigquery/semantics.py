@@ -29,6 +29,7 @@ SEMANTICS = Semantics(
     dialect="legacy+status",
     missing=metadata.missing,
     existing=metadata.existing,
+    denied=metadata.denied,
     merge_patch=True,
     ids={
         "datasets": "datasetReference.datasetId",
