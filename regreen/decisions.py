@@ -17,7 +17,8 @@ from regreen.tomlsource import SourceError, load
 FILE: Final = "decisions.toml"
 #: accept, wont-fix: it stays as it is. defer: later, so no remedy touches it now either.
 #: product-defect: the test is right and the product is wrong; it does not keep a remedy away.
-KINDS: Final = ("accept", "wont-fix", "defer", "product-defect")
+#: approve: go ahead with a change that cannot be taken back; it answers nothing else.
+KINDS: Final = ("accept", "wont-fix", "defer", "product-defect", "approve")
 _LEAVE: Final = frozenset({"accept", "wont-fix", "defer"})
 
 
@@ -59,6 +60,11 @@ class Decision:
         return _like(test, self.subject) or _like(bare, self.subject)
 
     @property
+    def approves(self) -> bool:
+        """Whether it lets a one-way change happen."""
+        return self.decision == "approve"
+
+    @property
     def leaves(self) -> bool:
         """Whether remedies keep away from what it answers."""
         return self.decision in _LEAVE
@@ -73,7 +79,11 @@ class Decisions:
 
     def on(self, finding: Finding) -> Decision | None:
         """The first decision in force that answers a finding."""
-        return self._first(entry for entry in self.entries if entry.answers(finding))
+        return self._first(entry for entry in self.entries if entry.answers(finding) and not entry.approves)
+
+    def approval(self, finding: Finding) -> Decision | None:
+        """The first decision in force that lets a one-way change close a finding."""
+        return self._first(entry for entry in self.entries if entry.answers(finding) and entry.approves)
 
     def on_test(self, test: str) -> Decision | None:
         """The first decision in force that answers a red test."""
@@ -81,7 +91,9 @@ class Decisions:
 
     def on_check(self, check: str) -> Decision | None:
         """The first decision in force about a check as a whole (its `subject` is `*`)."""
-        return self._first(entry for entry in self.entries if entry.subject == "*" and _like(check, entry.check))
+        return self._first(
+            entry for entry in self.entries if entry.subject == "*" and _like(check, entry.check) and not entry.approves
+        )
 
     @property
     def expired(self) -> tuple[Decision, ...]:

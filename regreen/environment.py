@@ -65,6 +65,8 @@ class Service:
     secrets: tuple[tuple[str, str], ...] = ()
     invokers: tuple[str, ...] = ()
     account: str = ""
+    health: str = "/health"
+    """The path that probes ask for, where the service has no probe yet."""
     pool: int = 0
     """Database connections that one instance may hold: (pool_size + max_overflow) × workers."""
 
@@ -291,7 +293,7 @@ def _stack(table: Table) -> Stack:
 def _service(table: Table) -> Service:
     table.only(
         "name", "min_instances", "max_instances", "request_timeout", "session_affinity", "cpu_always", "probes",
-        "variables", "secrets", "invokers", "account", "pool",
+        "variables", "secrets", "invokers", "account", "health", "pool",
     )  # fmt: skip
     probes = table.texts("probes", ())
     for number, probe in enumerate(probes):
@@ -301,7 +303,7 @@ def _service(table: Table) -> Service:
         table.text("name"), table.integer("min_instances", 0), table.integer("max_instances", 100, least=1),
         table.integer("request_timeout", 0), table.boolean("session_affinity", False),
         table.boolean("cpu_always", False), probes, table.texts("variables", ()), _pairs(table, "secrets"),
-        table.texts("invokers", ()), table.text("account", ""), table.integer("pool", 0),
+        table.texts("invokers", ()), table.text("account", ""), table.text("health", "/health"), table.integer("pool", 0),
     )  # fmt: skip
 
 

@@ -198,6 +198,7 @@ class Change:
     in order, and of two that overlap otherwise the later change waits for the next pass.
     `subject` says what is repaired; `closes` holds fingerprints of findings; `evidence` says why it is right.
     `unmasks` names tests (`path::Class::test`) that could not fail before and can now.
+    `steps` are what must be done to an environment beside applying its stack (`reencrypt-table:market.trades`).
     """
 
     remedy: str
@@ -209,6 +210,7 @@ class Change:
     safety: Safety = Safety.SAFE
     evidence: str = ""
     unmasks: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:

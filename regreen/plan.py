@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Final
@@ -86,6 +86,24 @@ class Plan:
                 return phase
         known = ", ".join(str(phase.number) for phase in self.phases)
         raise PlanError(self.path, 0, f"has no phase {number}; it has {known}")
+
+    def part(self, prefix: str) -> Plan:
+        """The plan with only the remedies and checks whose ids start so (`code.`, `staging.`), and the boxes they tick."""
+        return replace(self, phases=tuple(_part(phase, prefix) for phase in self.phases))
+
+
+def _part(phase: Phase, prefix: str) -> Phase:
+    boxes = []
+    for box in phase.checklist:
+        checks = tuple(check for check in box.checks if check.startswith(prefix))
+        if checks or not box.checks:
+            boxes.append(replace(box, checks=checks))
+    return replace(
+        phase,
+        remedies=tuple(entry for entry in phase.remedies if entry.id.startswith(prefix)),
+        gate=tuple(entry for entry in phase.gate if entry.id.startswith(prefix)),
+        checklist=tuple(boxes),
+    )
 
 
 def load_plan(path: Path, checks: Collection[str], remedies: Collection[str]) -> Plan:

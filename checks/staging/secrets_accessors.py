@@ -12,6 +12,7 @@ from typing import Final
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
 from regreen.facts.cloud.reading import finding, members, not_required, verdict
+from regreen.facts.cloud.secrets import member_of
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.secrets-accessors"
@@ -31,21 +32,13 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     return verdict(ID, snapshot, READS, len(environment.secrets), _findings(snapshot, environment))
 
 
-def member(account: str, environment: Environment) -> str:
-    """An IAM member for an account that the environment file may name in short."""
-    if ":" in account:
-        return account
-    full = account if "@" in account else f"{account}@{environment.project.id}.iam.gserviceaccount.com"
-    return f"serviceAccount:{full}"
-
-
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:
     policies = dict(snapshot.of("secretmanager.policies"))
     for secret in environment.secrets:
         policy = policies.get(secret.name)
         if policy is None:
             continue  # that it is missing is another check's finding
-        granted, wanted = members(policy, ROLE), {member(item, environment) for item in secret.accessors}
+        granted, wanted = members(policy, ROLE), {member_of(item, environment) for item in secret.accessors}
         for name in sorted(wanted - granted):
             yield finding(
                 ID, SEVERITY, "secret", secret.name, f"/accessors/{name}", f"{name} may not read it", ROLE, member=name

@@ -1,0 +1,265 @@
+"""One remedy on an environment: intend, commit the file, apply the saved plan, verify; what does not verify is taken back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from regreen.apply import Author
+from regreen.facts.cloud.edit import splices
+from regreen.cloud.executor import HARMLESS, ExecutorError, Outcome, Preview, too_much
+from regreen.cloud.look import CloudSight
+from regreen.cloud.work import CloudWork
+from regreen.facts.cloud import CloudRemedy
+from regreen.facts.source import GitTree
+from regreen.journal import Entry, Step
+from regreen.model import Change, Finding, Refusal, Undo, compose
+from regreen.run.history import CommitNote, read_history, save_note
+from regreen.run.hunks import change_diff
+from regreen.run.message import commit_message
+from regreen.run.record import AppliedChange, Dropped
+
+if TYPE_CHECKING:
+    from regreen.facts.cloud import StackFile
+
+ADOPTION: Final = "staging.adopt"
+
+
+def cure(run: CloudWork, remedy: CloudRemedy) -> None:
+    findings = run.eye.curable(run.sight, remedy.CHECKS)
+    if not findings:
+        return
+    by_fingerprint = {item.fingerprint: item for item in findings}
+    document = run.document()
+    if not document.adopted:
+        _adopt(run, document)
+        document = run.document() if not run.options.dry_run else document
+    try:
+        proposal = remedy.propose(findings, run.sight.snapshot, document, run.environment)
+    except Exception as error:  # noqa: BLE001 - a bug in one remedy must not stop the others; it is shown
+        reason = f"the remedy itself failed: {type(error).__name__}: {error}"
+        run.refusals[remedy.ID] = [
+            (_refuse(remedy, item, reason, "report this as a bug of Regreen"), item) for item in findings
+        ]
+        return
+    refused = [
+        (item, by_fingerprint[item.fingerprint]) for item in proposal.refusals if item.fingerprint in by_fingerprint
+    ]
+    changes = []
+    for change in proposal.changes:
+        closes = [by_fingerprint[item] for item in change.closes if item in by_fingerprint]
+        waiting = [item for item in closes if remedy.UNDO is Undo.NONE and run.eye.decisions.approval(item) is None]
+        if waiting:
+            reason = "the change cannot be taken back, so a person must agree to it first"
+            decide = f'add a decision "approve" for {waiting[0].check} on {waiting[0].subject} to decisions.toml'
+            refused += [(_refuse(remedy, item, reason, decide), item) for item in closes]
+        else:
+            changes.append(change)
+    said = {item for change in proposal.changes for item in change.closes} | {
+        item.fingerprint for item in proposal.refusals
+    }
+    refused += [
+        (_refuse(remedy, item, "the remedy said nothing about this finding", "repair it by hand"), item)
+        for item in findings
+        if item.fingerprint not in said
+    ]
+    run.refusals[remedy.ID] = refused
+    if changes:
+        _effect(run, remedy, changes, by_fingerprint)
+
+
+def _refuse(remedy: CloudRemedy, finding: Finding, reason: str, decide: str) -> Refusal:
+    return Refusal(remedy.ID, finding.fingerprint, finding.subject, finding.where, reason, decide)
+
+
+def _adopt(run: CloudWork, document: StackFile) -> None:
+    """Take the live resources over as they are: import only, in a commit of its own."""
+    content = run.executor.adopt(document, run.sight.snapshot, run.environment)
+    change = Change(
+        ADOPTION, run.environment.stack.file, "take the live resources over into the stack, as they are", (),
+        creates=((run.environment.stack.file, content),) if not document.content else (),
+        splices=splices(document.path, document.content, content) if document.content else (),
+    )  # fmt: skip
+    preview = run.executor.preview(content)
+    strange = [item for item in preview.changes if item.kind not in {*HARMLESS, "create"}]
+    if strange:
+        raise ExecutorError(
+            f"adoption stopped: the engine would {strange[0]}; taking over may import and change nothing that is there"
+        )
+    if run.options.dry_run:
+        run.messages.append(f"would adopt {len(preview.changes)} live resources into {run.environment.stack.file}")
+        return
+    old = run.tip
+    _commit(run, ADOPTION, [change], {}, preview)
+    try:
+        run.executor.apply(preview)
+    except ExecutorError:
+        _back(run, old, ADOPTION)
+        raise
+
+
+def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings: dict[str, Finding]) -> None:
+    """Intend, apply, verify; what does not verify is taken back and listed."""
+    tree = GitTree(run.commits.repository.folder, run.commits.repository.tree(run.tip))
+    edits, waiting = compose(tree, changes)
+    tree.close()
+    changes = [item for item in changes if item not in waiting]
+    before, content = run.content(), edits.get(run.environment.stack.file, run.content())
+    try:
+        preview = run.executor.preview(content)
+    except ExecutorError as error:
+        _drop(run, changes, f"the engine refuses the plan: {error}", findings)
+        return
+    why = too_much(preview, run.environment.stack.max_changes - run.operations)
+    if why:
+        _drop(run, changes, why, findings)
+        return
+    if run.options.dry_run:
+        _applied(run, changes, findings, "", [f"would {item}" for item in preview.changes])
+        return
+    old = run.tip
+    _commit(run, remedy.ID, changes, findings, preview)
+    done: list[str] = []
+    try:
+        outcome = run.executor.apply(preview) if preview.changes else Outcome(())
+        evidence = [*map(str, outcome.operations), *outcome.evidence]
+        for change in changes:
+            for step in change.steps:
+                evidence.append(run.executor.step(step, run.sight.snapshot, run.environment))
+                done.append(step)
+    except ExecutorError as error:
+        _undo(run, old, before, remedy, done)
+        _drop(run, changes, f"applying it failed, and it was taken back: {error}", findings)
+        return
+    run.operations += len(preview.changes)
+    sight = run.eye.look(experiments=False)
+    fresh = [key for key in sight.raw.findings if key not in run.sight.raw.findings]
+    open_ = [item for change in changes for item in change.closes if item in sight.raw.findings]
+    if fresh or open_:
+        first = sight.raw.findings[(fresh or open_)[0]]
+        if remedy.UNDO is Undo.NONE:
+            run.messages.append(f"{remedy.ID} is one-way and left {first.check} on {first.subject}: a person must look")
+        else:
+            _undo(run, old, before, remedy, done)
+            word = "something new is wrong" if fresh else "the finding is still there"
+            _drop(run, changes, f"taken back: {word}: {first.check} on {first.where}: {first.observed}", findings)
+            run.sight = run.eye.look(experiments=False)
+            return
+    run.sight = _joined(run.sight, sight)
+    _applied(run, changes, findings, run.tip, evidence)
+
+
+def _joined(old: CloudSight, new: CloudSight) -> CloudSight:
+    """The new sight, with the verdicts of checks that it left out as they were."""
+    seen = {verdict.check for verdict in new.raw.verdicts}
+    keep = tuple(item for item in old.raw.verdicts if item.check not in seen)
+    aside = tuple(item for item in old.diagnosis.verdicts if item.check not in seen)
+    snapshot = replace(
+        new.snapshot,
+        collections={**old.snapshot.collections, **new.snapshot.collections},
+        measurements={**old.snapshot.measurements, **new.snapshot.measurements},
+    )
+    return CloudSight(
+        snapshot,
+        replace(new.raw, verdicts=(*new.raw.verdicts, *keep)),
+        replace(new.diagnosis, verdicts=(*new.diagnosis.verdicts, *aside)),
+    )
+
+
+def _applied(
+    run: CloudWork, changes: Sequence[Change], findings: dict[str, Finding], commit: str, evidence: Sequence[str]
+) -> None:
+    for change in changes:
+        closes = tuple(findings[item] for item in change.closes if item in findings)
+        diff = _diff(run, change)
+        proof = "; ".join(evidence) + "; read again: " + ", ".join(sorted({item.check for item in closes})) + " closed"
+        run.applied.append(AppliedChange(change, run.base.start.base, commit, diff, closes, proof))
+
+
+def _diff(run: CloudWork, change: Change) -> str:
+    tree = GitTree(run.commits.repository.folder, run.commits.repository.tree(_parent(run)))
+    try:
+        return change_diff(tree, change)
+    finally:
+        tree.close()
+
+
+def _parent(run: CloudWork) -> str:
+    """The commit that a change was made on: the tip's parent once it is committed, the tip in a dry run."""
+    if run.options.dry_run or run.tip == run.base.tip:
+        return run.tip
+    return str(run.commits.repository.ask("rev-parse", "--verify", f"{run.tip}^") or run.tip)
+
+
+def _commit(
+    run: CloudWork, remedy: str, changes: Sequence[Change], findings: dict[str, Finding], preview: Preview
+) -> None:
+    """Write the intent and move the branch: from here on the new file is what is desired."""
+    assert run.journal is not None, "a dry run commits nothing"
+    start, begun = run.base.start, time.perf_counter()
+    edits = {start.prefix + run.environment.stack.file: preview.content}
+    tree = run.commits.write_tree(run.tip, edits)
+    noted = [
+        AppliedChange(item, run.tip, "", "", tuple(findings[key] for key in item.closes if key in findings))
+        for item in changes
+    ]
+    message = commit_message(remedy, start.run, start.phase, noted, ())
+    new = run.commits.commit(tree, (run.tip,), message, Author.of(run.commits.repository), start.when)
+    save_note(run.commits.repository.state, start.run, new, CommitNote(tuple(noted)))
+    digests = {"old": run.tip, "new": new, "tree": tree, "preview": preview.digest}
+    data = {
+        "effect": "up", "branch": start.branch, "paths": sorted(edits), "changes": len(changes),
+        "environment": run.environment.name, "operations": [str(item) for item in preview.changes],
+        "steps": [step for change in changes for step in change.steps],
+    }  # fmt: skip
+    intent = run.journal.write(Entry(start.run, start.phase, Step.INTEND, remedy, digests, data, source=run.source))
+    run.commits.move(start.branch, new, run.tip if run.exists else "", f"{start.run} {remedy}")
+    run.journal.write(
+        Entry(
+            start.run, start.phase, Step.DONE, remedy, digests, {"intend": intent.sequence},
+            time.perf_counter() - begun, run.source,
+        )
+    )  # fmt: skip
+    run.tip, run.exists = new, True
+
+
+def _undo(run: CloudWork, old: str, before: bytes, remedy: CloudRemedy, steps: Sequence[str]) -> None:
+    """The file and the environment as they were before a remedy that failed."""
+    for step in reversed(steps):
+        run.executor.unstep(step, run.environment)
+    _back(run, old, remedy.ID)
+    if before:
+        preview = run.executor.preview(before)
+        if preview.changes and not preview.losing:
+            run.executor.apply(preview)
+        elif preview.losing:
+            run.messages.append(f"{remedy.ID}: what it created stays: {preview.losing[0]} would lose something")
+
+
+def _back(run: CloudWork, old: str, remedy: str) -> None:
+    """Move the branch back, journaled as an undo."""
+    assert run.journal is not None
+    start = run.base.start
+    done = [item for item in read_history(run.journal).active(start.branch) if item.new == run.tip]
+    data = {"branch": start.branch, "undoes": [item.sequence for item in done], "remedies": [remedy], "whole": False}
+    digests = {"old": run.tip, "new": old}
+    intent = run.journal.write(Entry(start.run, start.phase, Step.INTEND, remedy, digests, data, source=run.source))
+    gone = old == start.base and not start.continued
+    run.commits.move(start.branch, "" if gone else old, run.tip, f"{start.run} undo {remedy}")
+    run.journal.write(
+        Entry(start.run, start.phase, Step.UNDONE, remedy, digests, {"intend": intent.sequence}, source=run.source)
+    )
+    run.tip, run.exists = old, not gone
+
+
+def _drop(run: CloudWork, changes: Sequence[Change], reason: str, findings: dict[str, Finding]) -> None:
+    for change in changes:
+        closes = tuple(findings[item] for item in change.closes if item in findings)
+        run.dropped.append(Dropped(change, reason, closes))
+    if run.journal is not None:
+        start = run.base.start
+        data = {"dropped": [{"subject": item.subject, "reason": reason} for item in changes[:50]]}
+        remedy = changes[0].remedy if changes else ""
+        run.journal.write(Entry(start.run, start.phase, Step.FAILED, remedy, data=data, source=run.source))
