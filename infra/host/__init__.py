@@ -1,0 +1,1 @@
+"""Regreen's own small Python language host, for engines that were built without Pulumi's."""
