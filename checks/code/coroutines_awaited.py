@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from regreen.facts.source import Context, FileFacts, Index, Interests, dotted
-from regreen.facts.source.coroutinecalls import bound_in, hits, locate, patched, use
+from regreen.facts.source.coroutinecalls import bound_in, hits, locate, mentioned, mentions, patched, use, walk
 from regreen.facts.source.distributions import known
 from regreen.facts.source.modules import DEFINED, ModuleMap, modules
 from regreen.facts.source.structure import CLASS, CONDITIONAL, COROUTINE, IMPORTED, KIND
@@ -130,12 +130,25 @@ def _finish(ctx: Context) -> None:
             _suspect(ctx, line, column, own, imported)
 
 
-def _bound(ctx: Context, function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
+def _bound(ctx: Context, function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
+    """Whether a function binds a name. Its text says no in most cases: what is bound is not called at once."""
+    if not mentioned(b"\n".join(ctx.lines[function.lineno - 1 : function.end_lineno]), name.encode()):
+        return False
     functions: dict[int, frozenset[str]] = ctx.memo.setdefault(f"{_KEY}: bound", {})
     found = functions.get(id(function))
     if found is None:
         found = functions[id(function)] = bound_in(function)
-    return found
+    return name in found
+
+
+def _is_patched(ctx: Context, name: str) -> bool:
+    """Whether the file may replace a function by a mock."""
+    known: dict[str, bool] = ctx.memo.setdefault(f"{_KEY}: patched", {})
+    if not known:
+        known[""] = any(word in ctx.source for word in (b"patch", b"setattr", b"Mock"))
+    if name not in known:
+        known[name] = known[""] and patched(ctx.source, name)
+    return known[name]
 
 
 def _imported(ctx: Context) -> Iterator[tuple[str, str]]:
@@ -159,35 +172,15 @@ def _suspect(ctx: Context, line: int, column: int, own: dict[str, int], imported
     chain = locate(ctx.tree, line, column)
     if not chain:
         return
-    found = use(chain)
-    if found is None:
+    callee = chain[-1].func  # type: ignore[attr-defined]
+    kind, target = _callee(ctx, callee, chain, own, imported)
+    found = use(chain, ctx.lines) if target else None
+    if found is None or _is_patched(ctx, target.rpartition(".")[2].rpartition(":")[2]):
         return
-    callee = found.call.func
-    if isinstance(callee, ast.Attribute) and isinstance(callee.value, ast.Name) and callee.value.id in ("self", "cls"):
-        classes = [node.name for node in chain if isinstance(node, ast.ClassDef)]
-        kind, target = "method", f"{'.'.join(classes)}.{callee.attr}"
-        if target not in own:
-            return
-    else:
-        root = callee.id if isinstance(callee, ast.Name) else callee.value.id  # type: ignore[attr-defined]
-        typed = _type_of(ctx, root, chain, imported) if isinstance(callee, ast.Attribute) else ""
-        bound = any(root in _bound(ctx, n) for n in chain if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
-        if bound and not typed:
-            return
-        origin = imported.get(root, "") + dotted(callee)[len(root) :] if root in imported else ""
-        if origin and root in ctx.structure.defs and ctx.structure.defs[root] & KIND != IMPORTED:
-            return
-        if typed and isinstance(callee, ast.Attribute):
-            kind, target = "typed", f"{typed}:{callee.attr}"
-        elif origin:
-            kind, target = ("library" if origin in _LIBRARY else "import"), origin
-            if kind == "import" and not _foreign(origin):
-                return
-        elif isinstance(callee, ast.Name) and root in own:
-            kind, target = "own", root
-        else:
-            return
-    if patched(ctx.source, target.rpartition(".")[2].rpartition(":")[2]):
+    root = dotted(callee).partition(".")[0]
+    if kind not in ("method", "typed") and any(
+        _bound(ctx, node, root) for node in chain if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ):
         return
     scope = ".".join(
         node.name for node in chain if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
@@ -206,13 +199,35 @@ def _suspect(ctx: Context, line: int, column: int, own: dict[str, int], imported
     )
 
 
+def _callee(
+    ctx: Context, callee: ast.expr, chain: list[ast.AST], own: dict[str, int], imported: dict[str, str]
+) -> tuple[str, str]:
+    """How a callee may be a coroutine function, and its name there; empty where it cannot be."""
+    root, _, method = dotted(callee).partition(".")
+    if method and root in ("self", "cls"):
+        target = f"{'.'.join(node.name for node in chain if isinstance(node, ast.ClassDef))}.{method}"
+        return ("method", target) if target in own else ("", "")
+    if method and root in ctx.memo.get(f"{_KEY}: typed", ()):
+        typed = _type_of(ctx, root, chain, imported)
+        if typed:
+            return "typed", f"{typed}:{method}"
+    if root in imported:
+        if root in ctx.structure.defs and ctx.structure.defs[root] & KIND != IMPORTED:
+            return "", ""
+        origin = imported[root] + dotted(callee)[len(root) :]
+        if origin in _LIBRARY:
+            return "library", origin
+        return ("import", origin) if _foreign(origin) else ("", "")
+    return ("own", root) if not method and root in own else ("", "")
+
+
 def _type_of(ctx: Context, name: str, chain: list[ast.AST], imported: dict[str, str]) -> str:
     """The origin of the class that a parameter of the innermost function is annotated with, if it is never bound anew."""
     functions = [node for node in chain if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     annotation = dict(_typed(functions[-1])).get(name) if functions else None
     if annotation is None:
         return ""
-    for node in ast.walk(functions[-1]):
+    for node, _ in walk(functions[-1], mentions(functions[-1], name, ctx.lines)):
         if isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load):
             return ""
     text = dotted(annotation)

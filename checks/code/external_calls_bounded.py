@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import re2
 
 from regreen.facts.libraries.names import FunctionNode, Names, Space
-from regreen.facts.libraries.reading import names_at, names_in, through_reexports
+from regreen.facts.libraries.reading import names_at, names_in, reaches, through_reexports
 from regreen.facts.libraries.values import Values, Vocabulary
 from regreen.facts.source import Context, FileFacts, Index, Interests
 from regreen.facts.source.aside import is_aside
@@ -67,6 +67,7 @@ _TAKING_AWAY: Final = {
     "httpx.Timeout": "timeout",
     "aiohttp.ClientTimeout": "total",
 }
+_ORIGINS: Final = frozenset({*_BARE, *_TAKING_AWAY, "urllib.request.urlretrieve", *_WORDS.calls, *_WORDS.annotations})
 _LIMITED_BY: Final = re.compile(r"limiter|rate_?limit|throttl|breaker|circuit", re.IGNORECASE)
 _TIMED: Final = re.compile(r"timeout|fail_after|move_on_after|wait_for|deadline", re.IGNORECASE)
 _HERE: Final = re.compile(r"(?:https?://)?(?:localhost|127\.\d|0\.0\.0\.0|\[?::1)|file:|data:|unix:")
@@ -218,7 +219,7 @@ def _quick() -> Any:
 
 
 def _finish(context: Context) -> None:
-    if _quick().search(context.source):
+    if _quick().search(context.source) and reaches(context, _ORIGINS):
         for use in _uses(names_in(context), context.source):
             context.emit(*_record(use))
 

@@ -9,15 +9,15 @@ each helper. Tests themselves, unittest's own hooks, nested functions and overlo
 from __future__ import annotations
 
 import ast
-import re
 from typing import Final
 
 from regreen.facts.source import Context, Index, Interests, last_name
+from regreen.facts.source.aside import is_test_code
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.helpers-annotated"
-VERSION: Final = 1
+VERSION: Final = 2
 SEVERITY: Final = Severity.WARNING
 SOURCE: Final = (
     "https://mypy.readthedocs.io/en/stable/getting_started.html#function-signatures-and-dynamic-vs-static-typing"
@@ -31,11 +31,6 @@ _HOOKS: Final = frozenset(
         "teardown", "runTest", "setup_function", "teardown_function", "setUpTestData",
     }
 )  # fmt: skip
-_TEST_CODE: Final = re.compile(
-    r"(?:^|/)(?:tests?|testing|e2e|(?:\w+_)?tests?(?:_\w+)?|(?:integration|functional|unit)(?:_tests?)?)/(?:.*/)?[^/]+\.py$"
-    r"|(?:^|/)(?:conftest|test_[^/]*|[^/]*_tests?)\.py$"
-)
-
 EXAMPLES: Final = (
     Example("a helper without annotations", {"tests/helpers.py": "def make(a, b=1): ...\n"}, fires=1),
     Example("only the return type is missing", {"tests/conftest.py": "import pytest\n@pytest.fixture\ndef client(): ...\n"}, fires=1),
@@ -93,26 +88,13 @@ def _function(node: ast.stmt, ctx: Context) -> None:
         )
 
 
-INTERESTS: Final = Interests(
-    statements={ast.FunctionDef: _function, ast.AsyncFunctionDef: _function},
-)
-
-
-def is_test_code(path: str) -> bool:
-    """Whether a file belongs to the tests, by its place and name."""
-    return _TEST_CODE.search(path) is not None
+INTERESTS: Final = Interests(statements={ast.FunctionDef: _function, ast.AsyncFunctionDef: _function}, test_code=True)
 
 
 def judge(index: Index, policy: Policy) -> Verdict:
     """One finding per helper that lacks an annotation."""
     findings: list[Finding] = []
-    known: dict[str, bool] = {}
     for file, record in index.records(ID):
-        path = file.path
-        if path not in known:
-            known[path] = is_test_code(path)
-        if not known[path]:
-            continue
         qualname, line, column, missing, no_return, total, decorators = record
         lacks = []
         if missing:

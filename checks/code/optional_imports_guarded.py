@@ -139,6 +139,8 @@ def _finish(ctx: Context) -> None:
         before, following = ctx.tree.body[:place], ctx.tree.body[place + 1 :]
         for name, what in names.items():
             lines = _lines(ctx.source, name.encode())
+            if lines[-1:] <= [node.end_lineno or 0]:
+                continue  # nothing below mentions it
             if any(_binds(inner, name) for statement in _mentioning(before, lines) for inner in _flat(statement)):
                 continue  # bound already: the import only adds to it
             state, _, origin = what.partition(" ")

@@ -16,7 +16,7 @@ import re
 from typing import Any, Final
 
 from regreen.facts.libraries import pool_uses as pools
-from regreen.facts.libraries.reading import names_in, through_reexports
+from regreen.facts.libraries.reading import names_in, reaches, through_reexports
 from regreen.facts.libraries.versions import Side, side
 from regreen.facts.source import Context, FileFacts, Index, Interests
 from regreen.facts.source.aside import is_aside
@@ -47,7 +47,7 @@ def _finish(context: Context) -> None:
         return
     if pools.BLOCKING.search(context.source):
         context.emit("blocking")
-    if _SUSPECT.search(context.source):
+    if _SUSPECT.search(context.source) and (b"aioredis" in context.source or reaches(context, pools.ORIGINS)):
         for use in pools.uses(names_in(context)):
             context.emit(*_record(use))
 

@@ -46,6 +46,8 @@ _SESSIONS: Final = Vocabulary(
     annotations={"sqlalchemy.ext.asyncio.async_sessionmaker": "maker"},
     methods={("maker", ""): "session"},
 )
+#: What a file must be able to call for a use to be in it.
+ORIGINS: Final = frozenset({*ENGINES, *REDIS, *_SESSIONS.calls, *_SESSIONS.annotations})
 #: Schemes of databases that are servers, with pools that a server's limits bound.
 _SERVERS: Final = re.compile(r"(?:postgres(?:ql)?|mysql|mariadb|oracle|mssql|cockroachdb)\b")
 _FILES: Final = re.compile(r"sqlite|duckdb|:memory:", re.IGNORECASE)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from regreen.facts.libraries.names import Names
@@ -28,6 +28,33 @@ def names_in(context: Context) -> Names:
     if not isinstance(found, Names):
         found = context.memo["library names"] = Names(context.tree)
     return found
+
+
+def reaches(context: Context, origins: Iterable[str]) -> bool:
+    """Whether the file's imports, and its text, can lead to one of some dotted origins.
+
+    Cheap, and never wrong about a file that calls one of them: `names_in` costs as much as parsing.
+    """
+    imported: dict[str, set[str]] = context.memo.get("imported by origin") or {}
+    if not imported:
+        for item in context.structure.imports:
+            level, module, names = item[4], item[5], item[6]
+            for name, alias in names:
+                if level < 0:
+                    root = name if alias else name.partition(".")[0]
+                    imported.setdefault(root, set()).add(alias or root)
+                elif level == 0:
+                    imported.setdefault(f"{module}.{name}", set()).add(alias or name)
+        context.memo["imported by origin"] = imported
+    for origin in origins:
+        head, rest = origin, ""
+        while head:
+            for local in imported.get(head, ()):
+                if not rest or f"{local}{rest}".encode() in context.source:
+                    return True
+            head, _, last = head.rpartition(".")
+            rest = f".{last}{rest}"
+    return False
 
 
 def names_at(index: Index, path: str) -> Names | None:

@@ -10,8 +10,18 @@ _ASIDE: Final = re.compile(
     r"|tutorials?|benchmarks?|bench|specs?|mocks?|stubs?)/"
     r"|(?:^|/)(?:test_[^/]*|[^/]*_tests?|tests?|conftest|[^/]*example[^/]*|[^/]*mock[^/]*)\.pyi?$"
 )
+#: Files of a suite, its helpers included.
+_TEST_CODE: Final = re.compile(
+    r"(?:^|/)(?:tests?|testing|e2e|(?:\w+_)?tests?(?:_\w+)?|(?:integration|functional|unit)(?:_tests?)?)/(?:.*/)?[^/]+\.py$"
+    r"|(?:^|/)(?:conftest|test_[^/]*|[^/]*_tests?)\.py$"
+)
 
 
 def is_aside(path: str) -> bool:
     """Whether a file, by its path, belongs to tests, examples, documents or measurements."""
     return bool(_ASIDE.search(path))
+
+
+def is_test_code(path: str) -> bool:
+    """Whether a file belongs to the tests, by its place and name."""
+    return bool(_TEST_CODE.search(path))

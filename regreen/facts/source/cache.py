@@ -67,7 +67,7 @@ class Cache:
 
     @property
     def records(self) -> dict[str, bytes]:
-        """Marshalled records by `blob id` (stubs: `blob id` + "i")."""
+        """Marshalled records by `blob id` (+ "i" for stubs, "t" for test code: they are looked at differently)."""
         if self._records is None:
             loaded = self._load("records")
             self._records = loaded if isinstance(loaded, dict) else {}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from regreen.facts.source.aside import is_test_code
 from regreen.facts.source.index import FileFacts, Index
 from regreen.facts.source.syntax import quiet
 from regreen.facts.source.trees import Entry, FolderTree, GitTree, OverlayTree, Tree, blob_id
@@ -62,7 +63,7 @@ def select(tree: Tree, policy: Policy) -> Selection:
 
 
 def _key(path: str, digest: str) -> str:
-    return digest + "i" if path.endswith(".pyi") else digest
+    return f"{digest}{'i' * path.endswith('.pyi')}{'t' * is_test_code(path)}"
 
 
 def identify(tree: Tree, chosen: Selection, cache: Cache) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Interests:
     `finish`: once at the end of each file for which the check is active.
 
     A check is active in a file if one of `modules` (top-level names of imports, found anywhere in the file)
-    is imported there and one of `needles` (plain text) occurs in it; an empty tuple asks for nothing.
+    is imported there and one of `needles` (plain text) occurs in it; an empty tuple asks for nothing. With `test_code`, only in files that belong to tests by their path (`aside`).
     """
 
     calls: Mapping[str, NodeHandler] = field(default_factory=dict)
@@ -42,6 +42,7 @@ class Interests:
     finish: FileHandler | None = None
     modules: tuple[str, ...] = ()
     needles: tuple[str, ...] = ()
+    test_code: bool = False
 
 
 class CodeCheck(Protocol):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from regreen.facts.source.visitor import FunctionNode, dotted, last_name
@@ -37,6 +37,7 @@ _EXPECTS: Final = frozenset(
 )
 _MEMBER: Final = re.compile(rb"[A-Za-z_]\w*\(")
 _SET: Final = re.compile(rb"\s*=[^=]")
+_FOLLOWED: Final = (b"(", b".")
 _WORD: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 
@@ -157,8 +158,8 @@ def _covers(node: ast.AST, line: int, column: int) -> bool:
     return begin <= (line, column) < end
 
 
-def use(chain: list[ast.AST]) -> Use | None:
-    """How the call at the end of a chain is used, if that proves that an `await` is missing."""
+def use(chain: list[ast.AST], lines: Sequence[bytes]) -> Use | None:
+    """How the call at the end of a chain is used, if that proves that an `await` is missing. `lines` are the file's."""
     call = chain[-1]
     assert isinstance(call, ast.Call)
     function = next((n for n in reversed(chain) if isinstance(n, FunctionNode | ast.Lambda | ast.ClassDef)), None)
@@ -172,7 +173,7 @@ def use(chain: list[ast.AST]) -> Use | None:
         return None  # evaluated outside the function
     shape = _shape(chain[-2], call)
     if not shape and around is not None:
-        shape = _through_name(chain[-2], call, around)
+        shape = _through_name(chain[-2], call, around, lines)
     return Use(call, shape, around, can_await, statement) if shape else None
 
 
@@ -214,7 +215,9 @@ def _shape(parent: ast.AST, node: ast.expr) -> str:
     return ""
 
 
-def _through_name(parent: ast.AST, call: ast.Call, function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+def _through_name(
+    parent: ast.AST, call: ast.Call, function: ast.FunctionDef | ast.AsyncFunctionDef, lines: Sequence[bytes]
+) -> str:
     """The same through `name = call(...)`: every later use of the name is one that a coroutine cannot serve."""
     if isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name):
         name = parent.targets[0].id
@@ -223,7 +226,7 @@ def _through_name(parent: ast.AST, call: ast.Call, function: ast.FunctionDef | a
     else:
         return ""
     shape = ""
-    for child, above in walk(function):
+    for child, above in walk(function, mentions(function, name, lines)):
         if isinstance(child, ast.Global | ast.Nonlocal) and name in child.names:
             return ""
         if not isinstance(child, ast.Name) or child.id != name:
@@ -243,11 +246,23 @@ def _identity(node: ast.Compare) -> bool:
     return all(isinstance(op, ast.Is | ast.IsNot) for op in node.ops)
 
 
-def walk(root: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """Every node below a root with its parent, in source order."""
+def mentions(root: ast.FunctionDef | ast.AsyncFunctionDef, name: str, lines: Sequence[bytes]) -> list[int]:
+    """The lines of a function that hold a name."""
+    word = name.encode()
+    return [number for number in range(root.lineno, (root.end_lineno or root.lineno) + 1) if word in lines[number - 1]]
+
+
+def walk(root: ast.AST, only: Sequence[int] | None = None) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """Every node below a root with its parent, in source order; with `only`, those that reach over one of these lines."""
     stack: list[tuple[ast.AST, ast.AST]] = [(child, root) for child in reversed(list(ast.iter_child_nodes(root)))]
     while stack:
         node, above = stack.pop()
+        if only is not None:
+            end = getattr(node, "end_lineno", None)
+            if end is not None:
+                at = bisect_left(only, _first_line(node))
+                if at == len(only) or only[at] > end:
+                    continue
         yield node, above
         stack.extend((child, node) for child in reversed(list(ast.iter_child_nodes(node))))
 
@@ -277,10 +292,22 @@ def bound_in(function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]
     return frozenset(found)
 
 
+def mentioned(text: bytes, name: bytes) -> bool:
+    """Whether a function's text holds a name as a word that is neither called nor asked for an attribute."""
+    size = len(name)
+    position = text.find(name)
+    while position >= 0:
+        end = position + size
+        if text[end : end + 1] not in _FOLLOWED or text[:position].rstrip(b" \t").endswith((b"def", b"class")):
+            before, after = text[position - 1 : position], text[end : end + 1]
+            if not (before and before in _WORD) and not (after and after in _WORD):
+                return True
+        position = text.find(name, end)
+    return False
+
+
 def patched(source: bytes, name: str) -> bool:
-    """Whether a file names the function in a string and patches things: it may be a mock there."""
-    if b"patch" not in source and b"setattr" not in source and b"Mock" not in source:
-        return False
+    """Whether a file that patches things names the function in a string, or assigns it: it may be a mock there."""
     word = name.encode()
     if word + b'"' in source or word + b"'" in source:
         return True

@@ -8,16 +8,16 @@ from regreen.facts.source.syntax import Unreadable, compiles, parse
 from regreen.facts.source.visitor import Visitor
 
 #: Part of every cache key: raise it when records change shape or meaning.
-VERSION = 2
+VERSION = 3
 
 
-def extract(visitor: Visitor, source: bytes, stub: bool = False) -> tuple[Any, ...]:
+def extract(visitor: Visitor, source: bytes, stub: bool = False, test_code: bool = True) -> tuple[Any, ...]:
     """(structure or (), what the checks emitted, why unreadable or ()): only values that `marshal` takes."""
     parsed = parse(source)
     if isinstance(parsed, Unreadable):
         return ((), [], tuple(parsed))
     text, tree = parsed
-    structure, emitted = visitor.visit(text, tree, stub)
+    structure, emitted = visitor.visit(text, tree, stub, test_code)
     structure.finish(text, tree)
     error = compiles(tree) if structure.suspicious and not stub else None
     return (structure.pack(), emitted, tuple(error) if error else ())

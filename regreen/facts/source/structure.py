@@ -6,6 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from regreen.facts.source import refused
 from regreen.facts.source.pathedits import edits
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ _IGNORE: Final = re.compile(rb"#\s*regreen:\s*ignore\[([\w.,\s*-]+)\][ \t]*:?[ \
 _DYNAMIC: Final = frozenset({b"globals()", b"exec(", b"sys.modules[__name__]"})
 _PATHS: Final = frozenset({b"sys.path", b"addsitedir", b"syspath_prepend"})
 #: Texts that the structure asks for. They are looked for together with those of the checks.
-WORDS: Final = _DYNAMIC | _PATHS | {b"regreen:", b"await", b"yield"}
-_AWAIT: Final = re.compile(rb"\bawait\b")
-_YIELD: Final = re.compile(rb"\byield\b")
+WORDS: Final = _DYNAMIC | _PATHS | refused.WORDS | {b"regreen:"}
 
 
 class ImportFacts(NamedTuple):
@@ -67,7 +66,7 @@ class Structure:
     """Filled by the visitor; `pack` makes it plain for `marshal`."""
 
     __slots__ = (
-        "_classes", "aliases", "all_names", "classes", "defs", "dynamic", "functions", "futures", "imports",
+        "_classes", "aliases", "all_names", "classes", "defs", "dynamic", "functions", "imports",
         "path_edits", "present", "spans", "suppressions", "suspicious", "tests",
     )  # fmt: skip
 
@@ -83,9 +82,8 @@ class Structure:
         self.suspicious = False  # worth a compile(): a statement may stand where the compiler refuses it
         self.tests = 0
         self.functions: list[tuple[str, int, int]] = []  # coroutines: (qualname, kind, line)
-        self.futures = 0
         self.path_edits: list[str] = []  # folders put on sys.path, as `pathedits` writes them
-        self.spans: list[tuple[int, int, bool]] = []  # line ranges of functions, only kept if `await` occurs
+        self.spans: list[tuple[int, int, bool]] = []  # line ranges of functions, only kept if `await` or `yield` occurs
         self._classes: dict[int, dict[str, int]] = {}
 
     def imported(self, node: ast.Import | ast.ImportFrom, scope: Scope, flags: int) -> None:
@@ -105,8 +103,6 @@ class Structure:
             joint = "" if prefix.endswith(".") else "."
             for alias in node.names:
                 scope.bindings[alias.asname or alias.name] = f"{prefix}{joint}{alias.name}"
-            if module == "__future__":
-                self.futures += 1
             if names[0][0] == "*" and scope.kind != "module":
                 self.suspicious = True
         if scope.kind == "module":
@@ -181,15 +177,12 @@ class Structure:
         ):
             self.dynamic = True  # the module replaces itself
 
-    def declared_global(self, node: ast.Global, scope: Scope, context: Context) -> None:
+    def declared_global(self, node: ast.Global, scope: Scope) -> None:
         """A function may bind these names at the top level."""
         for name in node.names:
             self.defs.setdefault(name, VARIABLE | CONDITIONAL)
-        first: int = getattr(scope.node, "lineno", 0)
-        if node.lineno > first + 1 and not self.suspicious:
-            # The compiler refuses a name that was used in the function before it is declared.
-            above = b"\n".join(context.lines[first : node.lineno - 1])
-            self.suspicious = any(name.encode() in above for name in node.names)
+        if scope.kind == "function" and not self.suspicious:
+            self.suspicious = refused.declared_late(scope.node, node)
 
     def declared_nonlocal(self, node: ast.Nonlocal, scope: Scope, context: Context) -> None:
         """A name of an enclosing function. Worth a compile() unless the text above shows the name there."""
@@ -216,13 +209,14 @@ class Structure:
                 self.suspicious = True
 
     def function(self, node: FunctionNode, scope: Scope, flags: int, context: Context) -> bool:
-        """Record a function or method; whether it is an asynchronous generator, as far as its text tells."""
+        """Record a function or method; whether it is an asynchronous generator."""
         is_async = isinstance(node, ast.AsyncFunctionDef)
         kind = FUNCTION
         if is_async:
-            lines = context.lines[node.lineno : node.end_lineno] if b"yield" in self.present else ()
-            kind = ASYNC_GENERATOR if any(b"yield" in line for line in lines) else COROUTINE
-        if context.awaits:
+            lines = context.lines[node.lineno - 1 : node.end_lineno] if b"yield" in self.present else ()
+            generates = any(b"yield" in line for line in lines) and refused.yields(node)
+            kind = ASYNC_GENERATOR if generates else COROUTINE
+        if context.suspends:
             self.spans.append((node.lineno, node.end_lineno or node.lineno, is_async))
         if scope.kind == "function":
             return kind == ASYNC_GENERATOR
@@ -281,35 +275,8 @@ class Structure:
                 line = source.count(b"\n", 0, match.start()) + 1
                 reason = match[2].decode("utf-8", "replace").strip()
                 self.suppressions.append((line, match[1].decode("ascii", "replace"), reason))
-        if self.futures and not self.suspicious:
-            first = 0
-            for node in tree.body:
-                if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-                    first += 1
-                elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-                    break
-            self.suspicious = first < self.futures
-        if not self.suspicious and b"await" in present:
-            self.suspicious = self._stray(source, _AWAIT, asynchronous=True) or (
-                b"yield" in present and self._stray(source, _YIELD, asynchronous=False)
-            )
-
-    def _stray(self, source: bytes, pattern: re.Pattern[bytes], asynchronous: bool) -> bool:
-        line, counted = 1, 0
-        spans = iter(self.spans)
-        ahead = next(spans, None)
-        open_: list[tuple[int, bool]] = []  # functions that began above, outer before inner
-        for match in pattern.finditer(source):
-            line += source.count(b"\n", counted, match.start())
-            counted = match.start()
-            while ahead is not None and ahead[0] <= line:
-                open_.append(ahead[1:])
-                ahead = next(spans, None)
-            while open_ and open_[-1][0] < line:
-                open_.pop()
-            if not open_ or (asynchronous and not open_[-1][1]):
-                return True
-        return False
+        if not self.suspicious:
+            self.suspicious = refused.suspected(source, tree, present, self.spans)
 
     def pack(self) -> tuple[Any, ...]:
         """Plain values; `unpack` of `FileFacts` is the other half."""

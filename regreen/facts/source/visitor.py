@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from regreen.facts.source import refused
 from regreen.facts.source.needles import Needles
 from regreen.facts.source.structure import WORDS, Structure
 
@@ -103,6 +104,7 @@ class Context:
         self.module_scope = self.scope
         self.flags = 0
         self.awaits = b"await" in present
+        self.suspends = self.awaits or b"yield" in present
         self._sink: list[tuple[Any, ...]] = []
         self._lines: list[bytes] | None = None
         self._memo: dict[str, Any] = {}
@@ -211,13 +213,16 @@ class Visitor:
                 1 << n,
                 frozenset(m.encode() for m in c.INTERESTS.modules),
                 frozenset(t.encode() for t in c.INTERESTS.needles),
+                c.INTERESTS.test_code,
             )
             for n, c in enumerate(self._checks)
         ]
 
-    def _active(self, roots: set[bytes], present: frozenset[bytes]) -> Dispatch:
+    def _active(self, roots: set[bytes], present: frozenset[bytes], test_code: bool) -> Dispatch:
         mask = 0
-        for bit, modules, needles in self._gates:
+        for bit, modules, needles, tests_only in self._gates:
+            if tests_only and not test_code:
+                continue
             if (not modules or not modules.isdisjoint(roots)) and (not needles or not needles.isdisjoint(present)):
                 mask |= bit
         dispatch = self._dispatch.get(mask)
@@ -226,7 +231,9 @@ class Visitor:
             self._dispatch[mask] = dispatch
         return dispatch
 
-    def visit(self, source: bytes, tree: ast.Module, stub: bool = False) -> tuple[Structure, list[Any]]:
+    def visit(
+        self, source: bytes, tree: ast.Module, stub: bool = False, test_code: bool = True
+    ) -> tuple[Structure, list[Any]]:
         """The file's structure, and what the checks emitted: `[check number, records, check number, …]`.
 
         A handler that raises yields one record of the form ("!", message) for its check; the rest goes on.
@@ -234,7 +241,7 @@ class Visitor:
         """
         present = self._needles.found(source)
         roots = imported_roots(source)
-        dispatch = self._active(roots, present)
+        dispatch = self._active(roots, present, test_code)
         structure = Structure(present)
         context = Context(source, tree, structure, stub, present, roots)
         sinks: dict[int, list[tuple[Any, ...]]] = {number: [] for number in dispatch.active}
@@ -388,6 +395,8 @@ _LEAVES: Final = frozenset(
 )  # fmt: skip
 #: Leaves of which the structure learns nothing: anywhere, and in a function's body.
 _SILENT: Final = frozenset({ast.Expr, ast.Raise, ast.Assert, ast.Pass, ast.Delete})
+_VALUED: Final = frozenset({ast.Expr, ast.Assign, ast.Return, ast.AugAssign, ast.AnnAssign})
+_PATTERNS: Final = frozenset({ast.Tuple, ast.List, ast.Starred})
 _SILENT_INSIDE: Final = _SILENT | {ast.Assign, ast.AugAssign, ast.AnnAssign}
 
 
@@ -415,6 +424,14 @@ def _walk(
                         hit = next(hits, _NEVER)
                     if hit <= node.end_lineno:  # type: ignore[operator]
                         _scan((node,), None, dispatch, scope, flags, found)
+                if kind in _VALUED:
+                    value = node.value  # type: ignore[attr-defined]
+                    if value.__class__ is ast.Starred or (
+                        kind is ast.Assign
+                        and node.targets[0].__class__ in _PATTERNS  # type: ignore[attr-defined]
+                        and refused.starred(node.targets, value)  # type: ignore[attr-defined]
+                    ):
+                        structure.suspicious = True
                 if kind in silent:
                     continue
                 if kind is ast.Import or kind is ast.ImportFrom:
@@ -423,7 +440,7 @@ def _walk(
                     if scope.kind != "function" or (scope.generator and node.value is not None):  # type: ignore[attr-defined]
                         structure.suspicious = True
                 elif kind is ast.Global:
-                    structure.declared_global(node, scope, context)  # type: ignore[arg-type]
+                    structure.declared_global(node, scope)  # type: ignore[arg-type]
                 elif kind is ast.Nonlocal:
                     structure.declared_nonlocal(node, scope, context)  # type: ignore[arg-type]
                 elif kind in _LOOP_ONLY and not flags & IN_LOOP:
@@ -462,6 +479,8 @@ def _walk(
                 extra = (IMPORT_GUARDED if guard else 0) | IN_TRY
                 pushed = [(iter(node.body), scope, flags | extra | (0 if guard else CONDITIONAL))]
                 after = (IMPORT_HANDLER if guard else 0) | CONDITIONAL
+                if any(clause.type is None for clause in node.handlers[:-1]):
+                    structure.suspicious = True
                 for clause in node.handlers:
                     if clause.type is not None and hit <= clause.body[0].lineno and dispatch.needles:
                         _scan((clause.type,), (node, None), dispatch, scope, flags, found)
@@ -489,7 +508,7 @@ def _walk(
                     pushed.append((iter(node.orelse), scope, flags | CONDITIONAL))
                 if scope.kind != "function":
                     structure.bound(node, scope, flags)
-                if kind is ast.AsyncFor and not scope.is_async:
+                if refused.starred((node.target,), node.iter) or (kind is ast.AsyncFor and not scope.is_async):
                     structure.suspicious = True
             elif kind is ast.While:
                 assert isinstance(node, ast.While)

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from regreen.facts.source.aside import is_test_code
 from regreen.facts.source.extract import extract
 from regreen.facts.source.syntax import quiet
 from regreen.facts.source.trees import GitTree, blob_id
@@ -66,7 +67,7 @@ def record(
     if len(source) > limit:
         message = f"{len(source):,} bytes; files over {limit:,} bytes (max-file-bytes) are not parsed"
         return path, digest, marshal.dumps(((), [], ("too-large", message, 0, 0)))
-    return path, digest, marshal.dumps(extract(visitor, source, path.endswith(".pyi")))
+    return path, digest, marshal.dumps(extract(visitor, source, path.endswith(".pyi"), is_test_code(path)))
 
 
 def _serve(pipe: Connection, modules: Sequence[str], repo: str, commit: str, limit: int) -> None:
