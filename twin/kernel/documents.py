@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from twin.kernel.names import singular
+
 # Where a document's name is not its host's first label.
 NAME_OF_HOST = {
     "bigquerydatatransfer": "bigquerydatatransfer",
@@ -65,6 +67,10 @@ class Method:
     """How many leading flat segments are service path and version."""
     item: int = 0
     """Where the flat segments of the resource (or collection) end."""
+    wrapped: str = ""
+    """The request's field that holds the resource, where a request is an envelope (`CreateInstanceRequest.instance`)."""
+    resource: str = ""
+    """The schema of the resource that is sent, or that is answered when nothing is sent."""
     cached: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -93,6 +99,8 @@ class Document:
         for spec in _specs(source):
             method = _method(self, spec)
             self.methods[method.id] = method
+        for method in self.methods.values():
+            _unwrap(method)
 
     def __repr__(self) -> str:
         return f"<Document {self.name}.{self.version}>"
@@ -159,6 +167,30 @@ def _spans(template: list[str], flat: tuple[str, ...]) -> dict[str, tuple[int, i
     return spans
 
 
+def _unwrap(method: Method) -> None:
+    """Find the resource inside of an envelope such as `UpdateTopicRequest {topic, updateMask}`."""
+    method.resource = method.request or method.response
+    if method.kind not in ("create", "put", "patch", "update") or not method.request.endswith("Request"):
+        return
+    schemas = method.document.schemas
+    fields = {
+        name: spec["$ref"] for name, spec in schemas[method.request].get("properties", {}).items() if "$ref" in spec
+    }
+    single = singular(method.collection[-1]) if method.collection else ""
+    known = {getter.response for getter in _getters(method)}
+    found = [name for name, ref in fields.items() if name == single or ref in known]
+    if found:
+        method.wrapped, method.resource = found[0], fields[found[0]]
+
+
+def _getters(method: Method) -> list[Method]:
+    return [
+        other
+        for other in method.document.methods.values()
+        if other.kind == "get" and other.collection == method.collection
+    ]
+
+
 _STANDARD = {
     "get": "get",
     "list": "list",
@@ -196,8 +228,9 @@ def _classify(method: Method) -> None:
             kind = "get"
         elif method.verb == "GET" and method.tail.startswith("list") and not is_item:
             kind = "list"
-    if kind in ("create",) and (method.verb != "POST" or is_item):
-        kind = "custom"
+    if kind == "create" and (method.verb != "POST" or is_item):
+        # Pub/Sub creates with PUT on the name itself.
+        kind = "put" if method.verb == "PUT" and is_item else "custom"
     if kind in ("patch", "update"):
         kind = {"PATCH": "patch", "PUT": "update"}.get(method.verb, "custom")
     trailing = {

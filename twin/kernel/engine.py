@@ -25,7 +25,7 @@ from twin.kernel.names import project_of
 from twin.kernel.parameters import parameters_of, restore_nulls
 from twin.kernel.policies import Policies, denial, permission_for
 from twin.kernel.routing import Match, Routes
-from twin.kernel.semantics import Call, Semantics, local_key
+from twin.kernel.semantics import Call, MethodFunction, Semantics, local_key
 from twin.kernel.shapes import Reader, Shape, check, shape_of
 from twin.kernel.store import Store
 from twin.kernel.types import Body, Context, Reply, Request, Wait
@@ -249,8 +249,12 @@ class Engine:
         elif method.request is None and request.content:
             raise invalid("This method takes no body.")
         mask = params.get("updateMask") or (call.body.get("updateMask") if method.kind in ("patch", "update") else None)
+        if method.wrapped and self._own(method, semantics) is None:
+            # The rest of the envelope (ids, flags) stands beside the path and query parameters.
+            call.params.update((key, value) for key, value in call.body.items() if key != method.wrapped)
+            call.body = call.body.get(method.wrapped, {})
         if mask and method.request and isinstance(mask, str):
-            call.mask = parse_update_mask(mask, shape_of(method.document, method.request))
+            call.mask = parse_update_mask(mask, shape_of(method.document, method.resource))
         return call
 
     def _body(self, method: Method, request: Request, semantics: Semantics) -> Body:
@@ -277,11 +281,9 @@ class Engine:
         for position in range(len(parts) - 1):
             if parts[position] in ("projects", "namespaces") and parts[position + 1].isdigit():
                 parts[position + 1] = self.id_of(parts[position + 1])
-        if method.document.name == "storage":
+        if method.document.name == "storage" and len(parts) > 3 and parts[2] in ("o", "folders", "managedFolders"):
             # An object's key is one segment of its name, however many slashes it has.
-            for position in range(len(parts) - 1):
-                if parts[position] in ("o", "folders", "managedFolders") and position == 2:
-                    parts[position + 1] = quote(parts[position + 1], safe="")
+            parts[3] = quote(parts[3], safe="")
         name = "/".join((method.document.name, *parts))
         if method.document.name == "compute" and len(parts) > 3 and parts[-1].isdigit() and name not in self.store:
             # compute takes a resource's numeric id for its name (https://cloud.google.com/apis/design/resource_names).
@@ -299,7 +301,7 @@ class Engine:
         memo = f"{call.method.id}|{call.name}|{request_id}" if request_id else ""
         if memo in self._replies:
             return Reply(body=self._replies[memo])
-        function = semantics.methods.get(f"{call.method.document.version}:{key}") or semantics.methods.get(key)
+        function = self._own(call.method, semantics)
         if function is None:
             function = standard.VERBS.get(call.method.kind) or policy_verbs.VERBS.get(call.method.kind)
         if function is None:
@@ -311,6 +313,11 @@ class Engine:
             if len(self._replies) > 10_000:
                 self._replies.popitem(last=False)
         return reply
+
+    def _own(self, method: Method, semantics: Semantics) -> MethodFunction | None:
+        """What a service says about this method itself."""
+        key = local_key(method)
+        return semantics.methods.get(f"{method.document.version}:{key}") or semantics.methods.get(key)
 
     def authorise(self, call: Call, semantics: Semantics, key: str) -> None:
         if call.context.internal:

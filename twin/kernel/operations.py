@@ -5,10 +5,13 @@ An operation is stored with its final content and the moment from which it is do
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
-from twin.kernel.names import numeric_id, project_of, relative
+from twin.kernel.documents import Document
+from twin.kernel.metadata import fill, find, package_of, type_of
+from twin.kernel.names import numeric_id, project_of, relative, singular
 from twin.kernel.semantics import Call
 from twin.kernel.types import Body, after, rfc3339
 
@@ -16,7 +19,7 @@ COMPUTE_BASE = "https://www.googleapis.com/compute/v1/"
 
 
 def style_of(call: Call) -> str:
-    """`compute`, `lro`, `sql` or '' (the method answers with the resource itself)."""
+    """`compute`, `lro`, `sql`, `container` or '' (the method answers with the resource itself)."""
     method = call.method
     known: str | None = method.cached.get("style")
     if known is None:
@@ -24,7 +27,7 @@ def style_of(call: Call) -> str:
         schema = method.document.schemas.get(method.response, {})
         properties = schema.get("properties", {})
         if "operationType" in properties:
-            known = "sql" if method.document.name == "sqladmin" else "compute"
+            known = {"sqladmin": "sql", "container": "container"}.get(method.document.name, "compute")
         elif "done" in properties and "metadata" in properties:
             known = "lro"
         method.cached["style"] = known
@@ -74,22 +77,14 @@ def lro(
 ) -> Body:
     """https://google.aip.dev/151. `response` None means that the result is empty."""
     engine = call.engine
+    document = call.method.document
     semantics = engine.semantics(call.api)
-    version = call.method.document.version
-    package = semantics.packages.get(version, f"google.cloud.{call.api}.{version}")
-    parts = relative(target).split("/")
-    parent = "/".join(parts[:4]) if len(parts) > 3 and parts[2] == "locations" else ""
+    package = package_of(call.api, document.version, semantics.packages.get(document.version, ""))
     token = f"operation-{int(call.now.timestamp() * 1000)}-{uuid.uuid4().hex[:13]}-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:8]}"
+    parent = _home(document, relative(target))
     path = f"{parent}/operations/{token}" if parent else f"operations/{token}"
     if metadata is None:
-        metadata = {
-            "@type": f"type.googleapis.com/{package}.OperationMetadata",
-            "createTime": call.stamp,
-            "target": relative(target),
-            "verb": verb,
-            "apiVersion": version,
-            "~endTime": call.stamp,
-        }
+        metadata = _metadata(call, verb, target, response, package)
     result: Body
     if response is None:
         result = {"@type": "type.googleapis.com/google.protobuf.Empty"}
@@ -97,18 +92,82 @@ def lro(
             result["value"] = {}
     else:
         result = {
-            "@type": f"type.googleapis.com/{response_type if '.' in response_type else f'{package}.{response_type}'}",
+            "@type": f"type.googleapis.com/{response_type if '.' in response_type else type_of(package, response_type)}",
             **response,
         }
+    running: Body = {"done": None, "response": None}
+    if "requestedCancellation" in metadata:
+        running["done"] = False
     body: Body = {
         "name": path,
         "metadata": metadata,
         "done": True,
         "response": result,
-        "~pending": {"done": None, "response": None},
+        "~pending": running,
         "~done_at": _done_at(call),
     }
     call.put(f"{call.api}/{path}", body)
+    return pending(body)
+
+
+def _metadata(call: Call, verb: str, target: str, response: Body | None, package: str) -> Body:
+    document = call.method.document
+    single = singular(target.rsplit("/", 2)[-2])
+    schema = find(document, verb, single)
+    if not schema:
+        return {
+            "@type": f"type.googleapis.com/{package}.OperationMetadata",
+            "createTime": call.stamp,
+            "target": relative(target),
+            "verb": verb,
+            "apiVersion": document.version,
+            "~endTime": call.stamp,
+        }
+    facts = {
+        "stamp": call.stamp, "target": target, "verb": verb, "single": single, "resource": response, "request": None
+    }  # fmt: skip
+    return {"@type": f"type.googleapis.com/{type_of(package, schema)}", **fill(document, schema, facts)}
+
+
+def _home(document: Document, path: str) -> str:
+    """The nearest ancestor (or the resource itself) that keeps operations in this API; '' when they have no parent."""
+    homes: set[tuple[str, ...]] = document.shapes.setdefault(
+        "~homes",
+        {
+            method.collection[:-1]
+            for method in document.methods.values()
+            if method.kind == "get" and method.collection[-1:] == ("operations",)
+        },
+    )
+    parts = path.split("/")
+    for length in range(len(parts), 1, -1):
+        if length % 2 == 0 and tuple(parts[0:length:2]) in homes:
+            return "/".join(parts[:length])
+    return ""
+
+
+def container_operation(call: Call, verb: str, target: str) -> Body:
+    """GKE's own form. https://cloud.google.com/kubernetes-engine/docs/reference/rest/v1/projects.locations.operations"""
+    path = relative(target).split("/")
+    single = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", singular(path[-2])).upper()
+    token = f"operation-{int(call.now.timestamp() * 1000)}-{uuid.uuid4()}"
+    place = path[3] if len(path) > 3 else "-"
+    word = "zones" if place.count("-") > 1 else "locations"
+    base = f"{call.method.document.base}/{call.method.document.version}/projects/{call.number}/{word}/{place}"
+    body: Body = {
+        "name": token,
+        "zone": place,
+        "operationType": f"{verb.upper()}_{single}",
+        "status": "DONE",
+        "selfLink": f"{base}/operations/{token}",
+        "targetLink": f"{base}/{'/'.join(path[4:])}",
+        "startTime": rfc3339(call.now, 9),
+        "endTime": rfc3339(call.now, 9),
+        "~pending": {"status": "RUNNING", "endTime": None},
+        "~done_at": _done_at(call),
+    }
+    for scope in ("locations", "zones"):
+        call.put(f"container/projects/{path[1]}/{scope}/{place}/operations/{token}", body)
     return pending(body)
 
 

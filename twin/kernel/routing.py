@@ -14,6 +14,8 @@ class _Node:
     variable: _Node | None = None
     methods: dict[tuple[str, str], Method] = field(default_factory=dict)
     """By HTTP verb and custom verb."""
+    rest: dict[tuple[str, str], Method] = field(default_factory=dict)
+    """Methods whose last parameter takes all segments that are left (`^tagBindings/.*$`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Routes:
             method = _descend(trie, segments, 0, verb, "")
         if method is None:
             return None
+        if len(segments) > len(method.flat):
+            segments = [*segments[: len(method.flat) - 1], "/".join(segments[len(method.flat) - 1 :])]
         values = {name: "/".join(segments[start:end]) for name, (start, end) in method.spans.items()}
         return Match(method, values, tuple(segments), media, region)
 
@@ -85,6 +89,12 @@ def _add(node: _Node, flat: tuple[str, ...], method: Method) -> None:
         else:
             node = node.literals.setdefault(segment, _Node())
     node.methods.setdefault((method.verb, method.custom), method)
+    if flat[-1].startswith("{") and any(
+        end == len(flat) and method.parameters[name].pattern.endswith(".*$")
+        for name, (_, end) in method.spans.items()
+        if name in method.parameters
+    ):
+        node.rest.setdefault((method.verb, method.custom), method)
 
 
 def _descend(node: _Node, segments: list[str], at: int, verb: str, custom: str) -> Method | None:
@@ -96,5 +106,6 @@ def _descend(node: _Node, segments: list[str], at: int, verb: str, custom: str) 
         if found is not None:
             return found
     if node.variable is not None and segments[at]:
-        return _descend(node.variable, segments, at + 1, verb, custom)
+        found = _descend(node.variable, segments, at + 1, verb, custom)
+        return found or node.variable.rest.get((verb, custom))
     return None

@@ -56,7 +56,7 @@ def _key(name: str) -> str:
 
 def resource_shape(method: Method) -> Body:
     """The schema of the resource that a method makes or returns."""
-    found: Body = method.document.schemas.get(method.request or method.response, {})
+    found: Body = method.document.schemas.get(method.resource, {})
     return found
 
 
@@ -209,6 +209,14 @@ def create(call: Call) -> Body | Reply:
     return finish(call, "insert" if call.api == "compute" else "create", body)
 
 
+def put_named(call: Call) -> Body | Reply:
+    """Creation by PUT on the name (Pub/Sub): a name that is taken is refused."""
+    name = call.name
+    call.name = collection_of(name)
+    call.params[f"{singular(last(call.name))}Id"] = last(name)
+    return create(call)
+
+
 def new_id(call: Call) -> str:
     """The id of the resource to make: from the query, from the body, or made up, as the API has it."""
     semantics = call.engine.semantics(call.api)
@@ -227,8 +235,9 @@ def new_id(call: Call) -> str:
         return str(value)
     single = singular(word)
     names = [name for name, spec in call.method.parameters.items() if spec.location == "query" and name.endswith("Id")]
-    names = [name for name in names if name not in ("requestId", "deploymentId")]
+    names = [name for name in names if name not in ("requestId", "deploymentId", "clientOperationId")]
     wanted = f"{single}Id" if f"{single}Id" in names else names[0] if len(names) == 1 else ""
+    wanted = wanted or next((name for name in (f"{single}Id",) if name in call.params), "")
     if wanted:
         given = str(call.params.get(wanted, ""))
         if given:
@@ -237,8 +246,9 @@ def new_id(call: Call) -> str:
     reference = f"{single}Reference"
     if isinstance(call.body.get(reference), dict) and call.body[reference].get(f"{single}Id"):
         return str(call.body[reference][f"{single}Id"])
-    if isinstance(call.body.get("name"), str) and call.body["name"]:
-        return last(call.body["name"])
+    for field in ("name", "id", f"{single}Name"):
+        if isinstance(call.body.get(field), str) and call.body[field]:
+            return last(call.body[field])
     if semantics.short_names:
         raise invalid(f"Invalid value for field 'resource.name': ''. Name is required.", "required")  # noqa: F541
     return numeric_id(20)
@@ -304,6 +314,8 @@ def refresh_marks(call: Call, body: Body) -> None:
 
 
 def patch(call: Call) -> Body | Reply:
+    if call.params.get("allowMissing") and call.get(call.name) is None:
+        return put_named(call)
     old = call.need()
     semantics = call.engine.semantics(call.api)
     require_parents(call, collection_of(call.name))
@@ -332,7 +344,7 @@ def update(call: Call) -> Body | Reply:
 
 def keep_outputs(call: Call, old: Body, new: Body) -> None:
     """A full replacement still keeps what only the server writes."""
-    properties = call.engine.shape(call.method.document, call.method.request).fields
+    properties = call.engine.shape(call.method.document, call.method.resource).fields
     for key, value in old.items():
         if key.startswith("~") or (key in properties and properties[key].read_only) or key in _KEPT:
             new.setdefault(key, value) if key in _KEPT else new.__setitem__(key, value)
@@ -398,12 +410,13 @@ def finish(call: Call, verb: str, body: Body | None, old: Body | None = None) ->
     source = body or old or {}
     if style == "compute":
         return operations.compute_operation(call, verb, call.name, str(source.get("id", "0")))
+    if style == "container":
+        return operations.container_operation(call, verb, call.name)
     if style == "sql":
         return operations.sql_operation(call, verb.upper(), call.name)
     if style == "lro":
         seen = visible(call, call.name, body) if body is not None else None
-        kind = call.method.request if body is not None else ""
-        kind = re.sub(r"^GoogleCloud[A-Z]\w*?V\d+(?:beta\d)?(?=[A-Z])", "", kind) or title(singular(_key(call.name)))
+        kind = (call.method.resource if body is not None else "") or title(singular(_key(call.name)))
         return operations.lro(call, verb, call.name, seen, kind)
     if body is None:
         return Reply(204) if not call.method.response else {}
@@ -417,6 +430,7 @@ VERBS = {
     "list": list_,
     "aggregated": aggregated,
     "create": create,
+    "put": put_named,
     "patch": patch,
     "update": update,
     "delete": delete,
