@@ -28,6 +28,7 @@ from twin.frontdoor.proxy import Proxy
 from twin.kernel.engine import Engine, Settings, open_engine
 from twin.kernel.seed import seed
 from twin.kernel.types import Context
+from twin.runtime.runtime import Runtime
 from twin.services import catalogue
 
 log = logging.getLogger("twin.server")
@@ -107,12 +108,18 @@ async def serve(
     server = web.Server(face, access_log=None, keepalive_timeout=75)
     proxy = Proxy(server, authority_files.server_context(), grpc_port, hosts)
     proxy.open(port)
+    runtime = Runtime(engine, face, mint, folder, lambda: proxy.port)
+    engine.parts["runtime"] = runtime
+    admin.extend(runtime.routes())
+    admin.afterwards.append(runtime.changed_at_once)
+    await runtime.open()
     accepting = loop.create_task(proxy.serve())
     ready({"port": proxy.port})
     try:
         await stopping.wait()
         log.info("stopping")
     finally:
+        await runtime.close()
         proxy.close()
         accepting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -121,7 +128,7 @@ async def serve(
             await grpc_server[0].stop(None)
         await server.shutdown(2)
         for part in engine.parts.values():
-            if hasattr(part, "close"):
+            if part is not runtime and hasattr(part, "close"):
                 part.close()
         engine.audit.close()
         engine.store.close()

@@ -7,7 +7,9 @@ Every request carries the twin's admin key, so that no web page that guesses the
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -34,6 +36,8 @@ class Admin:
         self._engine = engine
         self._key = key
         self._stop = stop
+        self.afterwards: list[Callable[[], None]] = []
+        """Called when everything may have changed at once: after a reset or a restore."""
         self._routes: dict[tuple[str, str], Callable[[Body], Any]] = {
             ("GET", "health"): self._health,
             ("POST", "reset"): self._reset,
@@ -54,6 +58,10 @@ class Admin:
             ("POST", "credentials"): self._credentials,
         }
 
+    def extend(self, routes: dict[tuple[str, str], Callable[[Body], Any]]) -> None:
+        """Routes of parts that are attached later; a route may return something to await."""
+        self._routes.update(routes)
+
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         given = request.headers.get(HEADER, "")
         if not hmac.compare_digest(given.encode(), self._key.encode()):
@@ -67,7 +75,8 @@ class Admin:
         text = await request.text()
         try:
             body = json.loads(text) if text else {}
-            return web.json_response(route(body))
+            result = route(body)
+            return web.json_response(await result if inspect.isawaitable(result) else result)
         except ApiError as error:
             return web.json_response({"error": error.message}, status=error.http)
         except (KeyError, ValueError, TypeError) as error:
@@ -76,13 +85,15 @@ class Admin:
     def _health(self, body: Body) -> Body:
         process = psutil.Process(os.getpid())
         children = process.children(recursive=True)
+        runtime = self._engine.parts.get("runtime")
         return {
+            **({"runtime": runtime.health()} if runtime is not None else {}),
             "status": "serving",
             "project": self._engine.settings.project,
             "number": self._engine.settings.number,
             "pid": process.pid,
             "children": [child.pid for child in children],
-            "memory": process.memory_info().rss + sum(child.memory_info().rss for child in children),
+            "memory": process.memory_info().rss + _resident(children),
             "entries": len(self._engine.store),
             "violations": len(self._engine.violations),
         }
@@ -100,6 +111,8 @@ class Admin:
                 part.reset()
         engine.policies.reset()
         seed(engine, catalogue.seeders())
+        for work in self.afterwards:
+            work()
         return {}
 
     def _save(self, body: Body) -> Body:
@@ -109,6 +122,8 @@ class Admin:
     def _restore(self, body: Body) -> Body:
         self._engine.store.restore(str(body["name"]))
         self._engine.policies.reset()
+        for work in self.afterwards:
+            work()
         return {}
 
     def _fault(self, body: Body) -> Body:
@@ -160,6 +175,15 @@ class Admin:
     def _stopped(self, body: Body) -> Body:
         self._stop()
         return {}
+
+
+def _resident(processes: list[psutil.Process]) -> int:
+    """Bytes of memory; one that has just ended counts nothing."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
 
 
 def _fault(fault: Any) -> Body:

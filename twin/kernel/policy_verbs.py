@@ -15,7 +15,7 @@ def get_policy(call: Call) -> Body:
 
 def set_policy(call: Call) -> Body:
     require_resource(call)
-    policy = call.body.get("policy", {}) if call.method.request == "SetIamPolicyRequest" else call.body
+    policy = call.body.get("policy", {}) if call.method.request.endswith("SetIamPolicyRequest") else call.body
     if call.method.request.endswith("SetPolicyRequest"):
         policy = call.body.get("policy") or {key: call.body[key] for key in ("bindings", "etag") if key in call.body}
     return call.engine.policies.write(call.name, policy, call.now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twin.kernel.semantics import Rule, Semantics
-from twin.services.compute import balancing, links, network
+from twin.services.compute import balancing, endpoints, links, network
 
 DOCS = "https://cloud.google.com/"
 
@@ -38,6 +38,9 @@ SEMANTICS = Semantics(
             for proxy in _PROXIES
             for verb in ("setSslPolicy", "setQuicOverride", "setBackendService", "setProxyHeader", "setCertificateMap")
         },
+        "networkEndpointGroups.attachNetworkEndpoints": endpoints.attach,
+        "networkEndpointGroups.detachNetworkEndpoints": endpoints.detach,
+        "networkEndpointGroups.listNetworkEndpoints": endpoints.listed,
         "urlMaps.invalidateCache": balancing.invalidate_cache,
         "urlMaps.validate": balancing.validate_url_map,
         "regionUrlMaps.validate": balancing.validate_url_map,
