@@ -1,87 +1,51 @@
-"""`python -m tidemark feed | ingest | writer | api`: one service a process."""
+"""`python -m tidemark NAME`: one service a process.
+
+With PORT in the environment, as Cloud Run has it, a service is what runs in staging; without, what runs on a laptop.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from decimal import Decimal
+import importlib
+import os
 
-from tidemark.allocator.models import Kind
-from tidemark.allocator.pricing import FixedPrices
-from tidemark.allocator.workflow import AllocationWorkflow, Stock
-from tidemark.api.app import Services, create_app
-from tidemark.api.auth import Tokens
-from tidemark.feed.client import FeedClient
-from tidemark.feed.server import TradeFeed, deterministic_trades
-from tidemark.ingest.broker import Broker, KafkaBroker, MemoryBroker
-from tidemark.ingest.outbox import Outbox
-from tidemark.ingest.service import Ingest
 from tidemark.runtime.settings import Settings, settings
-from tidemark.writer.cache import RedisCache
-from tidemark.writer.exactly_once import ExactlyOnceWriter
-from tidemark.writer.graph import MemoryGraph
-from tidemark.writer.sql import SqlWarehouse
+
+STAGED = {
+    "feed": "tidemark.feed.service",
+    "websocket-service": "tidemark.feed.service",
+    "ingest": "tidemark.ingest.worker",
+    "writer": "tidemark.writer.worker",
+    "allocator": "tidemark.allocator.worker",
+    "api": "tidemark.api.service",
+    "web": "tidemark.site.service",
+}
 
 
-def broker_of(chosen: Settings) -> Broker:
-    """The broker that the settings name."""
-    return KafkaBroker(chosen.kafka_bootstrap) if chosen.broker == "kafka" else MemoryBroker()
+def staged(service: str, chosen: Settings) -> None:
+    """Run a service as it runs in staging; only what it needs is imported."""
+    from tidemark.runtime import logs, telemetry
 
-
-async def feed(chosen: Settings) -> None:
-    """Serve a thousand trades, ten a second, until the process is stopped."""
-    trades = list(deterministic_trades(1000))
-    async with TradeFeed(trades, chosen.feed_token.get_secret_value(), interval=0.1) as served:
-        await served.start(chosen.feed_host, chosen.feed_port)
-        await asyncio.Event().wait()
-
-
-async def ingest(chosen: Settings) -> None:
-    """Follow the feed into the broker."""
-    outbox = Outbox(chosen.outbox_path)
-    client = FeedClient(chosen.feed_url, chosen.feed_token.get_secret_value(), outbox.last_sequence + 1)
-    await Ingest(outbox, broker_of(chosen), chosen.trades_topic).run(client.trades())
-
-
-async def writer(chosen: Settings) -> None:
-    """Bring the topic to the stores, for ever."""
-    stores = SqlWarehouse(chosen.warehouse_url), RedisCache.connect(chosen.redis_url), MemoryGraph()
-    service = ExactlyOnceWriter(broker_of(chosen), *stores, topic=chosen.trades_topic)
-    while True:
-        await service.drain()
-        await asyncio.sleep(0.2)
-
-
-def services_of(chosen: Settings) -> Services:
-    """What the api stands on, by the settings."""
-    prices = FixedPrices({Kind.DESK: Decimal(400), Kind.MACHINE: Decimal(1500)})
-    stock = Stock({Kind.DESK: 40, Kind.MACHINE: 12})
-    return Services(
-        tokens=Tokens(
-            chosen.signing_key.get_secret_value(), chosen.environment, chosen.e2e_bypass_key.get_secret_value()
-        ),
-        warehouse=SqlWarehouse(chosen.warehouse_url),
-        cache=RedisCache.connect(chosen.redis_url),
-        workflow=AllocationWorkflow(stock, prices, broker_of(chosen)),
-    )
-
-
-def api(chosen: Settings) -> None:
-    """Serve REST and WebSocket."""
-    import uvicorn
-
-    uvicorn.run(create_app(services_of(chosen)), host=chosen.api_host, port=chosen.api_port)
+    logs.configure()
+    telemetry.start_export(chosen, service)
+    try:
+        asyncio.run(importlib.import_module(STAGED[service]).run(chosen))
+    finally:
+        telemetry.stop_export()
 
 
 def main() -> None:
     """Run the service that the command line names."""
     parser = argparse.ArgumentParser(prog="tidemark", description=__doc__)
-    parser.add_argument("service", choices=["feed", "ingest", "writer", "api"])
+    parser.add_argument("service", choices=sorted(STAGED))
     chosen = parser.parse_args().service
-    if chosen == "api":
-        api(settings())
+    if os.environ.get("PORT"):
+        staged(chosen, settings())
     else:
-        asyncio.run({"feed": feed, "ingest": ingest, "writer": writer}[chosen](settings()))
+        from tidemark.laptop import run
+
+        run(chosen, settings())
 
 
 if __name__ == "__main__":

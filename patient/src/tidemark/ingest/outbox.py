@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from tidemark.feed.models import Trade
@@ -51,10 +52,25 @@ class Outbox:
         """The broker has it."""
         self._database.execute("UPDATE outbox SET published = 1 WHERE sequence = ?", (sequence,))
 
+    def mark_all_published(self, sequences: Iterable[int]) -> None:
+        """The broker has them all; one transaction, so one wait for the disk."""
+        self._database.execute("BEGIN")
+        self._database.executemany(
+            "UPDATE outbox SET published = 1 WHERE sequence = ?", [(sequence,) for sequence in sequences]
+        )
+        self._database.execute("COMMIT")
+
     @property
     def last_sequence(self) -> int:
         """The highest sequence kept; 0 when empty."""
         (last,) = self._database.execute("SELECT COALESCE(MAX(sequence), 0) FROM outbox").fetchone()
+        return int(last)
+
+    @property
+    def last_published(self) -> int:
+        """The highest sequence that the broker acknowledged; 0 when there is none."""
+        query = "SELECT COALESCE(MAX(sequence), 0) FROM outbox WHERE published = 1"
+        (last,) = self._database.execute(query).fetchone()
         return int(last)
 
     def close(self) -> None:
