@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
+from twin.frontdoor import signatures, xml
 from twin.frontdoor.mint import Mint
 from twin.frontdoor.uploads import Uploads, split_parts
 from twin.kernel.engine import Engine
@@ -79,9 +80,26 @@ class Face:
             "multipart/mixed"
         ):
             return await self._batch(kernel_request)
+        if xml.is_xml(host, path) and host.endswith("storage.googleapis.com"):
+            return _response(await self._xml(kernel_request), {}, request.method)
+        if request.method == "OPTIONS" and host in ("storage.googleapis.com", "www.googleapis.com"):
+            return _response(xml.json_preflight(kernel_request), {}, request.method)
         principal = self._principal(kernel_request)
         reply = await self.answer(kernel_request, principal)
         return _response(reply, dict(kernel_request.query), request.method)
+
+    async def _xml(self, request: Request) -> Reply:
+        """Storage's XML API: by token, by signature, or as anybody."""
+        try:
+            if signatures.is_signed(request):
+                principal = signatures.signer(request, self._engine, self._mint.public_keys)
+            else:
+                principal = self._principal(request)
+                if not principal:
+                    raise ApiError("UNAUTHENTICATED", "Authentication required.", reason="AuthenticationRequired")
+        except ApiError as error:
+            return xml.refused(error)
+        return await xml.answer(request, principal, self.answer, self._engine)
 
     def _foreign(self, host: str) -> Foreign | None:
         found = self.hosts.get(host)
@@ -97,7 +115,7 @@ class Face:
         principal = self._mint.principal(authorization) if authorization else ""
         if not principal and not authorization:
             principal = self._uploads.principal_of(request) or (
-                "allUsers" if request.host.startswith("storage.") else ""
+                "allUsers" if request.host.endswith("storage.googleapis.com") else ""
             )
         return principal
 

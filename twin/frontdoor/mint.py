@@ -126,6 +126,15 @@ class Mint:
             raise LookupError(kid)
         return serialization.load_pem_public_key(base64.b64decode(body["publicKeyData"]))
 
+    def public_keys(self, email: str) -> list[Any]:
+        """Every key that may sign for a service account: its own, and the twin's for the client file and signBlob."""
+        if self._disabled(email):
+            return []
+        project = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
+        bodies = self._engine.store.children(f"iam/projects/{project}/serviceAccounts/{email}/keys")
+        own = [serialization.load_pem_public_key(base64.b64decode(body["publicKeyData"])) for _, body in bodies]
+        return [self._public, *own]
+
     def exchange(self, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
         """The OAuth token endpoint (https://developers.google.com/identity/protocols/oauth2/service-account#httprest)."""
         grant = form.get("grant_type", "")

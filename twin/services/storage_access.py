@@ -160,11 +160,14 @@ def access_method(call: Call) -> Body | Reply:
             f"Cannot update access control for {what} when uniform bucket-level access is enabled. Read more at {_UNIFORM}"
         )
     pairs = [list(pair) for pair in holder.get(field, [])]
-    shown = {
-        "~acl": lambda entity, role: _bucket_entry(call, bucket["name"], entity, role),
-        "~default": lambda entity, role: _entry(call, entity, role, "", "objectAccessControl", {}),
-    }
-    show = shown[field] if "object" not in call.params else lambda e, r: _object_entry(call, holder, e, r)
+
+    def show(entity: str, role: str) -> Body:
+        if "object" in call.params:
+            return _object_entry(call, holder, entity, role)
+        if field == "~acl":
+            return _bucket_entry(call, bucket["name"], entity, role)
+        return _entry(call, entity, role, "", "objectAccessControl", {})
+
     kind = call.method.kind
     if kind == "list":
         word = "bucketAccessControls" if field == "~acl" and "object" not in call.params else "objectAccessControls"

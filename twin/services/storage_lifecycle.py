@@ -5,7 +5,9 @@ https://cloud.google.com/storage/docs/lifecycle
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from twin.kernel import standard
 from twin.kernel.semantics import Call
@@ -55,7 +57,7 @@ def _matches(condition: Body, body: Body, newer: int, now: datetime) -> bool:
     """All of a rule's conditions hold. An unknown one never does: nothing is deleted by mistake."""
     live = "timeDeleted" not in body
     age = (now - parse_rfc3339(body["timeCreated"])).days
-    tests = {
+    tests: dict[str, Callable[[Any], bool]] = {
         "age": lambda value: age >= int(value),
         "isLive": lambda value: live == bool(value),
         "createdBefore": lambda value: body["timeCreated"][:10] < str(value),
