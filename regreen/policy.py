@@ -20,7 +20,7 @@ class PolicyError(ValueError):
 LEFT_OUT: Final = (
     "backup", "backups", "_backup", "_backups", "archive", "_archive", "archives", "_archived",
     "site-packages", "node_modules", "venv", ".venv", "virtualenv", "env.bak",
-    "third_party", "vendor", "_vendor", "vendored",
+    "third_party", "vendor", "_vendor", "vendored", ".semgrep",
 )  # fmt: skip
 
 

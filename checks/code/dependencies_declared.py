@@ -38,6 +38,8 @@ SOURCE: Final = "https://packaging.python.org/en/latest/specifications/dependenc
 
 _EXCUSED: Final = TYPE_CHECKING_ONLY | IMPORT_GUARDED | IMPORT_HANDLER | VERSION_GUARDED | CONDITIONAL
 #: Modules that a host program brings: no distribution can be declared for them.
+#: Files that only one program reads, which is installed beside the project: its import is there by then.
+_RUN_BY: Final = {"noxfile.py": "nox", "locustfile.py": "locust", "fabfile.py": "fabric"}
 _HOSTS: Final = frozenset(
     {
         "FreeCAD", "apt", "apt_pkg", "bpy", "com", "conftest", "dbutils", "gdb", "ghidra", "gimpfu", "hou", "idaapi",
@@ -71,6 +73,8 @@ EXAMPLES: Final = (
     Example("a module of the tree", {**_META, "yaml.py": "", "a.py": "import yaml\n"}),
     Example("no metadata at all", {"a.py": "import yaml\n"}),
     Example("the project itself", {"pyproject.toml": '[project]\nname = "my-app"\n', "tests/test_a.py": "import my_app\n"}),
+    Example("a fork of it", {"requirements.txt": "ft-scikit-optimize\n", "a.py": "from skopt import Optimizer\n"}),
+    Example("the program that runs the file", {**_META, "noxfile.py": "import nox\n", "load/locustfile.py": "import locust\n"}),
     Example("installed in a Dockerfile", {**_META, "Dockerfile": "RUN pip install pyyaml==6.0\n", "a.py": "import yaml\n"}),
 )  # fmt: skip
 
@@ -124,7 +128,10 @@ def _external(index: Index) -> Iterator[tuple[str, tuple[int, ...], str]]:
     for path, item, name in imports(index).external:
         if path not in judged:
             judged[path] = not (path.endswith(".pyi") or _DATA.search(path) or found.guessed(path))
-        if not judged[path] or item[7] & _EXCUSED or item[8] or name.partition(".")[0] in _HOSTS:
+        top = name.partition(".")[0]
+        if not judged[path] or item[7] & _EXCUSED or item[8] or top in _HOSTS:
+            continue
+        if _RUN_BY.get(path.rpartition("/")[2]) == top:
             continue
         if item[4] == 0 and name in ("google.cloud", "google", "azure", "zope"):
             for inner, _ in item[6]:

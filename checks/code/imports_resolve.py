@@ -75,6 +75,9 @@ EXAMPLES: Final = (
     Example("a path that a fixture prepends", {"tests/apps/shop/__init__.py": "app = 1\n", "tests/conftest.py": "def fix(monkeypatch):\n    monkeypatch.syspath_prepend(find())\n", "tests/test_a.py": "def test_a(fix):\n    from shop import app\n"}),
     Example("another's package", {"requirements.txt": "requests\n", "t.py": "import requests.nothing\nfrom requests import anything\n"}),
     Example("a folder named like a dependency", {"requirements.txt": "docker\n", "docker/build.py": "", "t.py": "from docker.errors import NotFound\n"}),
+    Example("a folder somewhere, named like a package that nobody declares", {
+        "setup.cfg": "", "examples/guides/voice_agents/a.py": "from voice_agents import say\n", "examples/voices.py": "from voice_agents import say\n",
+    }),
     Example("a folder named like a well-known package", {"alembic/env.py": "", "t.py": "from alembic import op\n"}),
     Example("a src folder", {"src/app/__init__.py": "x = 1\n", "tests/test_a.py": "from app import x\n"}),
     Example("a src folder that is a package too", {"src/__init__.py": "", "src/app/__init__.py": "x = 1\n", "src/main.py": "from app import x\n", "tests/test_a.py": "from src.app import x\n"}),
@@ -223,6 +226,9 @@ def _absent(
     else:
         if found.is_external(module.lstrip(".")) or module_may_exist(index, key, file.path):
             return None
+        root = target.key.removesuffix(module.replace(".", "/")).rstrip("/")
+        if item[4] == 0 and root not in ("", *found.roots.explicit, *found.roots.sources):
+            return None  # a folder without `__init__.py`, somewhere in the tree: a name can be another's
         where = f"the folder {target.key or '.'}"
     snippet = f"from {module} import {name}"
     return _finding(

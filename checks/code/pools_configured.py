@@ -35,7 +35,9 @@ _SUSPECT: Final = re.compile(
     rb"create_engine|create_async_engine|AsyncSession|sessionmaker|Redis\b|from_url|ConnectionPool|aioredis"
 )
 #: Programs that run once and end: what they open is closed with them.
-_ONE_SHOT: Final = re.compile(r"(?:^|/)(?:scripts?|bin|tools?|migrations?|alembic|management|notebooks?|doctests?)/")
+_ONE_SHOT: Final = re.compile(
+    r"(?:^|/)(?:scripts?|bin|tools?|migrations?|alembic|revisions|management|notebooks?|doctests?)/"
+)
 _EVERYWHERE: Final = frozenset({"aioredis", "async-queue-pool", "driver"})
 _DEFAULTS: Final = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 30.0}
 

@@ -181,5 +181,9 @@ EXAMPLES: Final = (
         "a.py": "try:\n    from pydantic_settings import BaseSettings\nexcept ImportError:\n    from pydantic import BaseSettings\n",
     }),
     Example("another library's Field", {"a.py": "from mine import Field\nfrom pydantic import BaseModel\n\n\nclass M(BaseModel):\n    a: str = Field(regex='x')\n"}),
+    Example("a metaclass of its own", {
+        "a.py": "from pydantic import BaseModel\nfrom pydantic._internal._model_construction import ModelMetaclass\n\n\n"
+        "class Meta(ModelMetaclass): ...\n\n\nclass M(BaseModel, metaclass=Meta):\n    x = 1\n\n\nclass N(M):\n    y = 2\n",
+    }),
     Example("Config alone is deprecated and works", {"a.py": _MODEL + "    a: int\n\n    class Config:\n        frozen = True\n"}),
 )  # fmt: skip

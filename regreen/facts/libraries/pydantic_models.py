@@ -219,11 +219,18 @@ class Models:
         known = self._known.get(key)
         if known is None:
             self._known[key] = False  # while it is being looked at
-            known = self._known[key] = any(
+            # A metaclass of their own may take what pydantic's refuses.
+            known = self._known[key] = not self._is_made_otherwise(path, qualname) and any(
                 root in ROOTS or (target is not None and self.is_model(*target))
                 for root, target in self.bases(path, qualname)
             )
         return known
+
+    def _is_made_otherwise(self, path: str, qualname: str) -> bool:
+        facts = self._table(path).get(qualname)
+        return facts is not None and any(
+            word.startswith("metaclass=") and not word.endswith("ModelMetaclass") for word in facts.keywords
+        )
 
     def bases(self, path: str, qualname: str) -> list[tuple[str, tuple[str, str] | None]]:
         """The bases of a class: their origins, and the (path, name) of those that the tree defines."""

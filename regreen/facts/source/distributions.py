@@ -353,6 +353,9 @@ def declared(name: str, names: Collection[str]) -> str:
     for candidate in likely(name):
         if candidate in names:
             return candidate
+    for other in names if providers(name) else ():
+        if any(other.endswith(f"-{candidate}") and len(candidate) > 8 for candidate in likely(name)):
+            return other  # a fork: `skopt` from `ft-scikit-optimize`
     if providers(name):
         return ""
     root = name.partition(".")[0]

@@ -26,6 +26,8 @@ _TEMPLATE: Final = re.compile(
     rb"\{%-?\s*(?:if|for|block|end\w+|else|elif|set|include|import|raw|extends|macro)\b|\{\{-?\s*cookiecutter\.|^[ \t]*\{\{-?\s*[\w.]+\s*-?\}\}[ \t]*\r?$",
     re.M,
 )
+#: A placeholder where the parser stopped; in Python it would be a set of sets, which cannot be.
+_PLACEHOLDER: Final = re.compile(rb"\{\{-?\s*[A-Za-z_][\w.]*\s*-?\}\}")
 #: IPython's line magics and shell escapes, as exported notebooks keep them.
 _MAGIC: Final = re.compile(
     rb"^(?:%{1,2}[a-z]\w*|![ \t]*(?:pip|conda|apt|git|wget|curl|ls|cd|python3?)\b)[^\r\n]*", re.M
@@ -102,7 +104,7 @@ def _explain(text: bytes, error: SyntaxError) -> Unreadable:
     if b"<" in markers and b"=" in markers and b">" in markers:
         first = next(m for m in _CONFLICT.finditer(text) if m[0].startswith(b"<"))
         return Unreadable("conflict", "unresolved merge conflict markers", text.count(b"\n", 0, first.start()) + 1, 0)
-    if _TEMPLATE.search(text):
+    if _TEMPLATE.search(text) or _PLACEHOLDER.search(_line(text, line)):
         return Unreadable("template", f"a template, no Python until it is rendered: {message}", line, column)
     magic = _MAGIC.search(text)
     if magic:
@@ -116,6 +118,11 @@ def _explain(text: bytes, error: SyntaxError) -> Unreadable:
         newer = f"valid only for a newer Python than the one running ({message} with the grammar of {GRAMMAR})"
         return Unreadable("newer-python", newer, line, column)
     return Unreadable("syntax", message, line, column)
+
+
+def _line(text: bytes, number: int) -> bytes:
+    lines = text.split(b"\n")
+    return lines[number - 1] if 0 < number <= len(lines) else b""
 
 
 def _depth(text: bytes) -> int:

@@ -48,6 +48,7 @@ def reason(source: bytes) -> tuple[str, int]:
         (b"continue\n", "compile", 1),
         (b"x = [await y for y in z]\n", "compile", 1),
         (b"class A:\n    x = yield\nasync def f():\n    await g()\n", "compile", 2),
+        (b"import x\nfrom {{folder_name}}.tools import y\n", "template", 2),
         (b"f(a=1, b=g(2), a=3)\n", "compile", 1),
         (b"connect(\n    url,\n    timeout=1,\n    headers={'a': 1},\n    timeout=2,\n)\n", "compile", 5),
         (b"x = [y := 1 for y in z]\n", "compile", 1),
