@@ -31,6 +31,7 @@ class Resource:
     def __init__(self, spec: TypeSpec, rest: Rest, settings: Settings) -> None:
         self.spec, self.rest, self.settings = spec, rest, settings
         self.special: Special = special(spec.token)
+        self._placing = frozenset(re.findall(r"\{(\w+)\}", spec.own + spec.collection))
 
     def missing(self, inputs: Mapping[str, Any]) -> list[str]:
         """Inputs that the address needs and that are not given: names are never made up here."""
@@ -52,7 +53,8 @@ class Resource:
 
     def difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
         """What changes from old to new inputs."""
-        return differences(self._addressed(old), self._addressed(new), self.spec.fields)
+        found = differences(self._addressed(old), self._addressed(new), self.spec.fields)
+        return [item for item in found if item.path not in self._placing or _last(old, item.path) != _last(new, item.path)]
 
     def _addressed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Inputs with those of the address that the provider's configuration gives: leaving them out is no change."""
@@ -102,14 +104,9 @@ class Resource:
             return None
         full = {**to_program(live, self.spec.fields), **self.special.extra(live)}
         if inputs:
-            declared = seen_inputs(
-                inputs,
-                {
-                    **full,
-                    **{k: v for k, v in inputs.items() if self.spec.fields.get(k) is None or self.spec.fields[k].url},
-                },
-                self.spec.fields,
-            )
+            # What is in the address cannot drift: the resource would be another one.
+            placed = {name: value for name, value in inputs.items() if name in self._placing}
+            declared = {**seen_inputs(inputs, full, self.spec.fields), **placed}
         else:
             declared = {**full, **{key: value for key, value in named.items() if key in self.spec.fields}}
         return self.special.own(self, declared, live) if named else own, declared, self.state(declared, live)
@@ -210,6 +207,11 @@ class Resource:
         unknown = {name: UNKNOWN for name in self.spec.outputs}
         unknown |= {name: UNKNOWN for name, spec in self.spec.fields.items() if spec.computed and name not in inputs}
         return {**unknown, **inputs}
+
+
+def _last(inputs: Mapping[str, Any], name: str) -> str:
+    """The last part of a name that may be given whole."""
+    return str(inputs.get(name) or "").rpartition("/")[2]
 
 
 def _merged(live: Any, new: Any) -> Any:

@@ -90,7 +90,7 @@ def _key(value: Any) -> str:
 
 def seen(declared: Any, live: Any, spec: FieldSpec) -> Any:
     """A declared input as it is live now: what was not declared stays out; what means the same keeps its spelling."""
-    if spec.virtual or spec.unlisted or spec.secret or not (spec.path or spec.url):
+    if spec.unlisted or spec.secret or not spec.path:
         return declared
     if live is None:
         return declared if empty(declared, spec) else None
