@@ -181,6 +181,9 @@ def _unwrap(method: Method) -> None:
     found = [name for name, ref in fields.items() if name == single or ref in known]
     if found:
         method.wrapped, method.resource = found[0], fields[found[0]]
+    elif method.kind == "create" and known:
+        # The request only says how to make it (Spanner's CreateDatabaseRequest holds a statement).
+        method.resource = next(iter(known))
 
 
 def _getters(method: Method) -> list[Method]:

@@ -47,8 +47,10 @@ def compute_operation(call: Call, verb: str, target: str, target_id: str) -> Bod
         scope, link = f"{word}/{place}", {word.removesuffix("s"): f"{COMPUTE_BASE}projects/{path[1]}/{word}/{place}"}
     else:
         scope, link = "global", {}
+    # Resources of an organization live beside projects, and so do their operations.
+    home = "locations" if path[0] == "locations" else f"projects/{project_of(target) or call.engine.default_project}"
     token = f"operation-{int(call.now.timestamp() * 1000)}-{uuid.uuid4().hex[:13]}-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:8]}"
-    name = f"compute/projects/{project_of(target) or call.engine.default_project}/{scope}/operations/{token}"
+    name = f"compute/{home}/{scope}/operations/{token}"
     stamp = rfc3339(call.now, 3).replace("Z", "-00:00")
     body: Body = {
         "kind": "compute#operation",
@@ -70,6 +72,21 @@ def compute_operation(call: Call, verb: str, target: str, target_id: str) -> Bod
     }
     call.put(name, body)
     return pending(body)
+
+
+def failed_compute_operation(call: Call, verb: str, target_id: str, code: str, message: str) -> Body:
+    """An operation that was accepted and fails; `code` is compute's word, such as RESOURCE_IN_USE_BY_ANOTHER_RESOURCE."""
+    running = compute_operation(call, verb, call.name, target_id)
+    name = f"compute/{running['selfLink'].removeprefix(COMPUTE_BASE)}"
+    failure: Body = {
+        "error": {"errors": [{"code": code, "message": message}]},
+        "httpErrorStatusCode": 400,
+        "httpErrorMessage": "BAD REQUEST",
+    }
+    body = call.copy(name)
+    body["~pending"].update(dict.fromkeys(failure))
+    call.put(name, {**body, **failure})
+    return running
 
 
 def lro(

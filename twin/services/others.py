@@ -112,6 +112,10 @@ def _pubsub_existing(name: str) -> ApiError:
     return ApiError("ALREADY_EXISTS", f"Resource already exists in the project (resource={last(name)}).")
 
 
+def _topic(_call: Call, body: Body) -> None:
+    body.pop("state", None)
+
+
 def _subscription(call: Call, body: Body) -> None:
     topic = str(body.get("topic", ""))
     if f"pubsub/{topic}" not in call.engine.store:
@@ -133,7 +137,7 @@ PUBSUB = Semantics(
     api="pubsub",
     missing=_pubsub_missing,
     existing=_pubsub_existing,
-    creating={"subscriptions": _subscription, "snapshots": _snapshot},
+    creating={"topics": _topic, "subscriptions": _subscription, "snapshots": _snapshot},
 )
 
 # Cloud Billing: https://cloud.google.com/billing/docs/reference/rest/v1/projects

@@ -35,6 +35,7 @@ def is_serverless(call: Call, link: str) -> bool:
 
 
 def default_backend_service(call: Call, body: Body) -> None:
+    body.setdefault("description", "")
     body.setdefault("protocol", "HTTP")
     body.setdefault("loadBalancingScheme", "EXTERNAL")
     body.setdefault("sessionAffinity", "NONE")
@@ -200,6 +201,42 @@ def update_health_check(call: Call, old: Body, new: Body) -> None:
     default_health_check(call, new)
 
 
+_MODERN = (
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+)  # fmt: skip
+_CBC = (
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+)  # fmt: skip
+_RSA = (
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA", "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_CBC_SHA", "TLS_RSA_WITH_AES_256_GCM_SHA384",
+)  # fmt: skip
+# https://cloud.google.com/load-balancing/docs/ssl-policies-concepts#defining_an_ssl_policy
+FEATURES = {"RESTRICTED": _MODERN, "MODERN": (*_MODERN, *_CBC), "COMPATIBLE": (*_MODERN, *_CBC, *_RSA)}
+
+
+def default_ssl_policy(call: Call, body: Body) -> None:
+    body.setdefault("profile", "COMPATIBLE")
+    body.setdefault("minTlsVersion", "TLS_1_0")
+    custom = body.get("customFeatures", [])
+    if custom and body["profile"] != "CUSTOM":
+        raise bad_value(
+            "customFeatures", ", ".join(custom), "Custom features are only allowed with the CUSTOM profile."
+        )
+    body["enabledFeatures"] = sorted(custom if body["profile"] == "CUSTOM" else FEATURES[body["profile"]])
+
+
+def update_ssl_policy(call: Call, old: Body, new: Body) -> None:
+    default_ssl_policy(call, new)
+
+
+def list_features(call: Call) -> Body:
+    return {"features": sorted(FEATURES["COMPATIBLE"])}
+
+
 def create_url_map(call: Call, body: Body) -> None:
     links.normalise(call, body)
     _check_url_map(body)
@@ -319,7 +356,7 @@ def set_fields(call: Call) -> Body | Reply:
 
 
 def set_target(call: Call) -> Body | Reply:
-    return _change(call, "setTarget", {"target": call.body.get("target")})
+    return _change(call, "SetTarget", {"target": call.body.get("target")})
 
 
 def set_url_map(call: Call) -> Body | Reply:

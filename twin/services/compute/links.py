@@ -143,3 +143,14 @@ def refuse_if_used(call: Call, body: Body) -> None:
             f"The {spoken.lower()} resource '{relative(call.name)}' is already being used by '{relative(users[0])}'",
             reason="resourceInUseByAnotherResource",
         )
+
+
+def full(call: Call, link: str) -> str:
+    """Any spelling of a reference, in full: `zones/z/diskTypes/t`, `projects/p/…`, another host or version."""
+    path = re.sub(r"^https://(?:www|compute)\.googleapis\.com/compute/(?:v1|beta|alpha)/", "", link)
+    if path.startswith("https:") or not path:
+        return link
+    path = path.lstrip("/").removeprefix("compute/v1/")
+    if not path.startswith("projects/"):
+        path = f"projects/{call.project}/{path}"
+    return COMPUTE_BASE + path

@@ -8,22 +8,32 @@ https://cloud.google.com/vpc/docs/vpc
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 
 from twin.kernel import standard
 from twin.kernel.errors import ApiError, invalid, not_found
 from twin.kernel.names import last, numeric_id, relative
-from twin.kernel.operations import COMPUTE_BASE
+from twin.kernel.operations import COMPUTE_BASE, failed_compute_operation
 from twin.kernel.semantics import Call
 from twin.kernel.types import Body, Reply
 from twin.services.compute import links
 from twin.services.compute.balancing import bad_value
 
-REGIONS = {
-    "us-central1": "abcf", "us-east1": "bcd", "us-east4": "abc", "us-west1": "abc", "us-west2": "abc",
-    "europe-west1": "bcd", "europe-west3": "abc", "europe-west4": "abc", "asia-east1": "abc", "asia-northeast1": "abc",
-    "australia-southeast1": "abc", "southamerica-east1": "abc", "northamerica-northeast1": "abc",
-}  # fmt: skip
+# Regions, the letters of their zones (https://cloud.google.com/compute/docs/regions-zones), and the second number of the
+# range 10.N.0.0/20 that an auto mode network has there (https://cloud.google.com/vpc/docs/subnets#ip-ranges).
+_PLACES = """
+us-central1 abcf 128|europe-west1 bcd 132|us-west1 abc 138|asia-east1 abc 140|us-east1 bcd 142|asia-northeast1 abc 146
+asia-southeast1 abc 148|us-east4 abc 150|australia-southeast1 abc 152|europe-west2 abc 154|europe-west3 abc 156
+southamerica-east1 abc 158|asia-south1 abc 160|northamerica-northeast1 abc 162|europe-west4 abc 164|europe-north1 abc 166
+us-west2 abc 168|asia-east2 abc 170|europe-west6 abc 172|asia-northeast2 abc 174|asia-northeast3 abc 178|us-west3 abc 180
+us-west4 abc 182|asia-southeast2 abc 184|europe-central2 abc 186|northamerica-northeast2 abc 188|asia-south2 abc 190
+australia-southeast2 abc 192|southamerica-west1 abc 194|europe-west8 abc 198|europe-west9 abc 200|us-east5 abc 202
+europe-southwest1 abc 204|us-south1 abc 206|me-west1 abc 208|europe-west12 abc 210|me-central1 abc 212|europe-west10 abc 214
+me-central2 abc 216|africa-south1 abc 218|northamerica-south1 abc 220|europe-north2 abc 226
+"""
+REGIONS = {place.split()[0]: place.split()[1] for place in re.split(r"[|\n]", _PLACES.strip())}
+_BLOCKS = {place.split()[0]: place.split()[2] for place in re.split(r"[|\n]", _PLACES.strip())}
 
 
 def new_address(call: Call, internal: bool = False) -> str:
@@ -53,14 +63,12 @@ def create_network(call: Call, body: Body) -> None:
         body.setdefault("autoCreateSubnetworks", True)
     body["selfLinkWithId"] = f"{COMPUTE_BASE}projects/{call.project}/global/networks/{body['id']}"
     if body.get("autoCreateSubnetworks"):
-        body["subnetworks"] = [_auto_subnetwork(call, body, region, number) for number, region in enumerate(REGIONS)]
+        body["subnetworks"] = [_auto_subnetwork(call, body, region) for region in REGIONS]
 
 
-def _auto_subnetwork(call: Call, network: Body, region: str, number: int) -> str:
+def _auto_subnetwork(call: Call, network: Body, region: str) -> str:
     name = f"compute/projects/{call.project}/regions/{region}/subnetworks/{network['name']}"
-    base = ipaddress.ip_network("10.128.0.0/20")
-    block = ipaddress.ip_network((int(base.network_address) + number * 2**16, 20))
-    body = subnetwork_body(call, name, network["selfLink"], str(block))
+    body = subnetwork_body(call, name, network["selfLink"], f"10.{_BLOCKS[region]}.0.0/20")
     body["creationTimestamp"] = network["creationTimestamp"]
     call.put(name, body)
     return str(body["selfLink"])
@@ -107,7 +115,12 @@ def create_subnetwork(call: Call, body: Body) -> None:
                 )
     _default_subnetwork(body)
     body.pop("state", None)
-    body["state"] = "READY"
+    if body["purpose"] in ("REGIONAL_MANAGED_PROXY", "GLOBAL_MANAGED_PROXY", "INTERNAL_HTTPS_LOAD_BALANCER"):
+        # Only a proxy's subnetwork has a state and a role (https://cloud.google.com/load-balancing/docs/proxy-only-subnets).
+        body.setdefault("role", "ACTIVE")
+        body["state"] = "READY"
+        for field in ("privateIpGoogleAccess", "privateIpv6GoogleAccess", "stackType"):
+            body.pop(field, None)
     network_name = links.name_of(body["network"])
     network = call.get(network_name)
     if network is not None:
@@ -124,11 +137,22 @@ def delete_subnetwork(call: Call, body: Body) -> None:
     links.refuse_if_used(call, body)
 
 
-def delete_network(call: Call, body: Body) -> None:
-    if body.get("autoCreateSubnetworks"):
-        for link in body.get("subnetworks", []):
-            call.delete(links.name_of(link))
-    links.refuse_if_used(call, body)
+def delete_network(call: Call) -> Body | Reply:
+    """A network in use is not refused: its operation fails (k8s-config-connector recordings, computerouternatprivate)."""
+    body = call.need()
+    own = [links.name_of(link) for link in body.get("subnetworks", [])] if body.get("autoCreateSubnetworks") else []
+    users = [name for name in links.users_of(call, call.name) if name not in own]
+    if users:
+        return failed_compute_operation(
+            call,
+            "delete",
+            str(body["id"]),
+            "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE",
+            f"The network resource '{relative(call.name)}' is already being used by '{relative(users[0])}'",
+        )
+    for name in own:
+        call.delete(name)
+    return standard.delete(call)
 
 
 def create_address(call: Call, body: Body) -> None:
@@ -144,6 +168,8 @@ def create_address(call: Call, body: Body) -> None:
             body.pop("networkTier", None)
     else:
         body.setdefault("purpose", "GCE_ENDPOINT")
+        if "regions" in call.name.split("/"):
+            body.setdefault("networkTier", "PREMIUM")
     body["status"] = "RESERVED"
 
 
@@ -177,25 +203,27 @@ def create_firewall(call: Call, body: Body) -> None:
 def create_router(call: Call, body: Body) -> None:
     links.normalise(call, body)
     body.setdefault("encryptedInterconnectRouter", False)
+    default_nats(body)
 
 
-def create_disk(call: Call, body: Body) -> None:
-    zone = call.name.split("/")[4]
-    body.setdefault("type", f"{COMPUTE_BASE}projects/{call.project}/zones/{zone}/diskTypes/pd-standard")
-    body.setdefault("sizeGb", "500")
-    body.setdefault("physicalBlockSizeBytes", "4096")
-    body["status"] = "READY"
+def update_router(call: Call, old: Body, new: Body) -> None:
+    links.normalise(call, new)
+    default_nats(new)
 
 
-def create_instance(call: Call, body: Body) -> None:
-    links.normalise(call, body)
-    body["status"] = "RUNNING"
-    for number, interface in enumerate(body.get("networkInterfaces", [])):
-        interface.setdefault("name", f"nic{number}")
-        interface.setdefault("networkIP", f"10.128.0.{secrets.randbelow(250) + 2}")
-        for access in interface.get("accessConfigs", []):
-            access.setdefault("kind", "compute#accessConfig")
-            access.setdefault("natIP", new_address(call))
+def default_nats(body: Body) -> None:
+    """https://cloud.google.com/nat/docs/tune-nat-configuration (defaults)"""
+    for nat in body.get("nats", []):
+        nat.setdefault("type", "PUBLIC")
+        nat.setdefault("endpointTypes", ["ENDPOINT_TYPE_VM"])
+        nat.setdefault("enableEndpointIndependentMapping", False)
+        if nat["type"] == "PUBLIC":
+            nat.setdefault("autoNetworkTier", "PREMIUM")
+        for field, seconds in (
+            ("udpIdleTimeoutSec", 30), ("icmpIdleTimeoutSec", 30), ("tcpEstablishedIdleTimeoutSec", 1200),
+            ("tcpTransitoryIdleTimeoutSec", 30), ("tcpTimeWaitTimeoutSec", 120),
+        ):  # fmt: skip
+            nat.setdefault(field, seconds)
 
 
 def just_normalise(call: Call, body: Body) -> None:
@@ -266,6 +294,16 @@ def _zones(call: Call) -> list[Body]:
             "status": "UP",
             "region": f"{base}/regions/{name[:-2]}",
             "selfLink": f"{base}/zones/{name}",
+            "creationTimestamp": "2014-05-30T18:35:16.514-07:00",
+            "availableCpuPlatforms": [
+                "Intel Broadwell",
+                "Intel Cascade Lake",
+                "Intel Ice Lake",
+                "Intel Skylake",
+                "AMD Milan",
+                "AMD Rome",
+            ],
+            "supportsPzs": False,
         }
         for number, name in enumerate(names)
     ]

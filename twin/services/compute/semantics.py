@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from twin.kernel.semantics import Rule, Semantics
-from twin.services.compute import balancing, endpoints, links, network
+from twin.services.compute import balancing, endpoints, groups, links, machines, network
 
 DOCS = "https://cloud.google.com/"
 
 _PROXIES = ("targetHttpProxies", "targetHttpsProxies", "targetTcpProxies", "targetSslProxies", "targetGrpcProxies")
+_NEGS = ("networkEndpointGroups", "globalNetworkEndpointGroups", "regionNetworkEndpointGroups")
 _LABELLED = (
     "addresses", "globalAddresses", "forwardingRules", "globalForwardingRules", "disks", "instances", "images", "snapshots",
     "externalVpnGateways", "vpnGateways", "targetVpnGateways", "vpnTunnels", "securityPolicies", "interconnectAttachments", "networks",
@@ -31,16 +32,21 @@ SEMANTICS = Semantics(
         "zoneOperations.wait": network.wait,
         "forwardingRules.setTarget": balancing.set_target,
         "globalForwardingRules.setTarget": balancing.set_target,
+        "networks.delete": network.delete_network,
         "images.getFromFamily": network.image_family,
+        **machines.METHODS,
+        **groups.METHODS,
+        "sslPolicies.listAvailableFeatures": balancing.list_features,
+        "regionSslPolicies.listAvailableFeatures": balancing.list_features,
         "subnetworks.setPrivateIpGoogleAccess": balancing.set_fields,
         **{
             f"{proxy}.{verb}": balancing.set_fields
             for proxy in _PROXIES
             for verb in ("setSslPolicy", "setQuicOverride", "setBackendService", "setProxyHeader", "setCertificateMap")
         },
-        "networkEndpointGroups.attachNetworkEndpoints": endpoints.attach,
-        "networkEndpointGroups.detachNetworkEndpoints": endpoints.detach,
-        "networkEndpointGroups.listNetworkEndpoints": endpoints.listed,
+        **{f"{word}.attachNetworkEndpoints": endpoints.attach for word in _NEGS},
+        **{f"{word}.detachNetworkEndpoints": endpoints.detach for word in _NEGS},
+        **{f"{word}.listNetworkEndpoints": endpoints.listed for word in _NEGS},
         "urlMaps.invalidateCache": balancing.invalidate_cache,
         "urlMaps.validate": balancing.validate_url_map,
         "regionUrlMaps.validate": balancing.validate_url_map,
@@ -70,20 +76,23 @@ SEMANTICS = Semantics(
         "addresses": network.create_address,
         "firewalls": network.create_firewall,
         "routers": network.create_router,
-        "disks": network.create_disk,
-        "instances": network.create_instance,
+        "sslPolicies": balancing.default_ssl_policy,
         **dict.fromkeys(
-            ("routes", "vpnTunnels", "vpnGateways", "targetVpnGateways", "serviceAttachments", "instanceGroups"),
+            ("routes", "vpnTunnels", "vpnGateways", "targetVpnGateways", "serviceAttachments"),
             network.just_normalise,
         ),
+        **machines.CREATING,
+        **groups.CREATING,
     },
     updating={
         "backendServices": balancing.update_backend_service,
         "healthChecks": balancing.update_health_check,
         "urlMaps": balancing.update_url_map,
         "backendBuckets": balancing.update_backend_bucket,
+        "sslPolicies": balancing.update_ssl_policy,
+        "routers": network.update_router,
         **dict.fromkeys(
-            (*_PROXIES, "networks", "subnetworks", "firewalls", "routers", "forwardingRules"), network.normalise_update
+            (*_PROXIES, "networks", "subnetworks", "firewalls", "forwardingRules"), network.normalise_update
         ),
     },
     deleting={
@@ -97,13 +106,13 @@ SEMANTICS = Semantics(
                 "sslCertificates",
                 "sslPolicies",
                 *_PROXIES,
-                "instances",
                 "routers",
+                "instanceTemplates",
             ),
             links.refuse_if_used,
         ),
+        **machines.DELETING,
         "forwardingRules": balancing.free_address,
-        "networks": network.delete_network,
         "subnetworks": network.delete_subnetwork,
         "addresses": network.delete_address,
     },
