@@ -54,7 +54,9 @@ class Resource:
     def difference(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
         """What changes from old to new inputs."""
         found = differences(self._addressed(old), self._addressed(new), self.spec.fields)
-        return [item for item in found if item.path not in self._placing or _last(old, item.path) != _last(new, item.path)]
+        return [
+            item for item in found if item.path not in self._placing or _last(old, item.path) != _last(new, item.path)
+        ]
 
     def _addressed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Inputs with those of the address that the provider's configuration gives: leaving them out is no change."""

@@ -1,0 +1,335 @@
+"""Pulumi's engine, driven: previews that are saved plans, updates that do just that, drift, and what a killed run left behind.
+
+No type of Pulumi's crosses this border. Nothing that Pulumi prints is passed on: errors are the engine's own diagnostics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock, Timeout
+
+from infra.engine import Engine, numbers
+from infra.safety import refuse_production
+
+if TYPE_CHECKING:
+    import pulumi.automation as auto
+
+Program = Callable[[], None]
+#: Operations that lose something: a plan that holds one is never applied.
+LOSING: Final = frozenset(
+    {"delete", "replace", "create-replacement", "delete-replaced", "discard", "discard-replaced", "read-replacement",
+     "import-replacement", "remove-pending-replace"}
+)  # fmt: skip
+_STILL: Final = frozenset({"same", "read", "refresh"})
+_MARKUP: Final = re.compile(r"<\{%[^%]*%\}>")
+_ROOT: Final = "pulumi:pulumi:Stack"
+
+
+class DriverError(Exception):
+    """The engine refused, or was refused; nothing that is not said here was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One step: what (`create`, `update`, `import` …), the resource's type and name, its URN, and which properties change."""
+
+    kind: str
+    type: str
+    name: str
+    urn: str
+    properties: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        changed = f" ({', '.join(self.properties)})" if self.properties else ""
+        return f"{self.kind} {self.type} {self.name}{changed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A saved plan: its file, the digest of it, and the operations that it holds."""
+
+    operations: tuple[Operation, ...]
+    digest: str
+    plan: Path
+
+    @property
+    def changes(self) -> tuple[Operation, ...]:
+        """The operations that change something: the stack's state or the cloud."""
+        return tuple(item for item in self.operations if item.kind not in _STILL)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an update did."""
+
+    operations: tuple[Operation, ...]
+    outputs: Mapping[str, Any]
+
+
+class Driver:
+    """One stack of one project. `variables` are all that the engine and its plugins see of the environment on top of this
+    process's own. Raises ProductionError for names that look like production.
+    """
+
+    def __init__(
+        self, engine: Engine, folder: Path, project: str, stack: str, variables: Mapping[str, str], *,
+        config: Mapping[str, str] | None = None, max_changes: int = 100, labels: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        refuse_production(project, stack, variables.get("GOOGLE_CLOUD_PROJECT", ""), *labels)
+        self._engine, self._folder, self._project, self._stack = engine, folder, project, stack
+        self._variables, self._config, self._max = dict(variables), dict(config or {}), max_changes
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def preview(self, program: Program, *, refresh: bool = False) -> Preview:
+        """A saved plan; changes nothing in the cloud. `refresh` first reads everything anew into the stack's state."""
+        with self._locked("preview"):
+            self._settle(program)
+            return self._preview(program, refresh)
+
+    def up(self, program: Program, preview: Preview) -> Outcome:
+        """Do just what a preview holds. Raises DriverError when it would lose something, is too much, or is not the saved one."""
+        self.admit(preview)
+        with self._locked("up"):
+            if not preview.plan.is_file() or _digest(preview.plan) != preview.digest:
+                raise DriverError(f"{preview.plan}: is not the plan that was previewed; preview again")
+            seen, stack = _Seen(), self._select(program)
+            with _said(seen):
+                result = stack.up(plan=str(preview.plan), on_event=seen, suppress_progress=True, color="never")
+            self._compare(preview, seen)
+            outputs = {key: "[secret]" if item.secret else item.value for key, item in result.outputs.items()}
+            return Outcome(tuple(seen.operations), outputs)
+
+    def admit(self, preview: Preview) -> None:
+        """Raises DriverError for a plan that is never applied."""
+        losing = [item for item in preview.operations if item.kind in LOSING]
+        if losing:
+            raise DriverError(f"the engine would {losing[0]}: nothing is ever replaced or deleted from here")
+        if len(preview.changes) > self._max:
+            raise DriverError(
+                f"{len(preview.changes)} changes are more than the limit of {self._max}; nothing was changed"
+            )
+
+    def refresh(self, program: Program) -> tuple[Operation, ...]:
+        """Read everything anew into the stack's state; what differed."""
+        with self._locked("refresh"):
+            self._settle(program)
+            return self._refresh(program)
+
+    def drift(self, program: Program) -> tuple[Operation, ...]:
+        """What was changed by other hands: the operations that would bring the program's state back. Changes nothing."""
+        with self._locked("drift"):
+            self._settle(program)
+            seen = _Seen()
+            with _said(seen):
+                self._select(program).preview(refresh=True, on_event=seen, suppress_progress=True, color="never")
+            return tuple(item for item in seen.last() if item.kind not in _STILL)
+
+    def export(self) -> dict[str, Any]:
+        """The stack's state, secrets encrypted."""
+        deployment = self._select(_nothing).export_stack().deployment
+        return dict(deployment or {})
+
+    def pending(self) -> tuple[Operation, ...]:
+        """Operations that a killed run began and nobody saw the end of."""
+        found = self.export().get("pending_operations") or ()
+        return tuple(_pending(item) for item in found)
+
+    def abandon(self) -> int:
+        """Forget every resource and leave it alive; the opposite of adoption. How many there were."""
+        import pulumi.automation as auto
+
+        with self._locked("abandon"):
+            stack = self._select(_nothing)
+            state = stack.export_stack()
+            deployment = dict(state.deployment or {})
+            kept = [item for item in deployment.get("resources") or () if item.get("type") == _ROOT]
+            gone = [
+                item
+                for item in deployment.get("resources") or ()
+                if item.get("custom") and "pulumi:providers" not in item["type"]
+            ]
+            deployment |= {"resources": kept, "pending_operations": []}
+            stack.import_stack(auto.Deployment(version=state.version, deployment=deployment))
+            return len(gone)
+
+    def _preview(self, program: Program, refresh: bool) -> Preview:
+        if refresh:
+            self._refresh(program)
+        seen, plan = _Seen(), self._folder / f"{self._stack}.plan.json"
+        plan.unlink(missing_ok=True)
+        with _said(seen):
+            self._select(program).preview(plan=str(plan), on_event=seen, suppress_progress=True, color="never")
+        plan.chmod(0o600)
+        return Preview(tuple(seen.operations), _digest(plan), plan)
+
+    def _refresh(self, program: Program) -> tuple[Operation, ...]:
+        seen = _Seen()
+        with _said(seen):
+            self._select(program).refresh(on_event=seen, suppress_progress=True, color="never")
+        return tuple(item for item in seen.operations if item.kind not in _STILL)
+
+    def _settle(self, program: Program) -> None:
+        """Bring a state that a killed run left behind in order: its lock, and creations of which nobody saw the end."""
+        stack = self._select(program)
+        deployment = dict(stack.export_stack().deployment or {})
+        found = deployment.get("pending_operations") or ()
+        if not found:
+            return
+        command = ["refresh", "--yes", "--non-interactive", "--suppress-progress"]
+        for item in found:
+            if item["type"] == "creating" and (own := _address(item["resource"], self._variables)):
+                command += ["--import-pending-creates", item["resource"]["urn"], "--import-pending-creates", own]
+        for arguments in (command, [*command[:4], "--clear-pending-creates"]):
+            done = self._run(arguments)
+            if done.returncode == 0 and not (self.export().get("pending_operations") or ()):
+                return
+        left = ", ".join(str(_pending(item)) for item in found)
+        raise DriverError(f"an interrupted run left {left}, and the engine could not resolve it; run `pulumi refresh`")
+
+    def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        import os
+
+        return subprocess.run(
+            [self._engine.pulumi, *arguments, "--stack", self._stack], cwd=self._folder, env={**os.environ, **self._variables},
+            capture_output=True, text=True, check=False, timeout=600,
+        )  # fmt: skip
+
+    def _compare(self, preview: Preview, seen: _Seen) -> None:
+        planned = Counter((item.kind, item.urn) for item in preview.changes)
+        done = Counter((item.kind, item.urn) for item in seen.operations if item.kind not in _STILL)
+        if strange := done - planned:
+            kind, urn = next(iter(strange))
+            raise DriverError(f"the engine did what was not previewed: {kind} {urn.rpartition('::')[2]}")
+
+    def _select(self, program: Program) -> auto.Stack:
+        import pulumi.automation as auto
+
+        options = auto.LocalWorkspaceOptions(
+            work_dir=str(self._folder),
+            env_vars=self._variables,
+            pulumi_command=_command(self._engine),
+            project_settings=auto.ProjectSettings(name=self._project, runtime="python"),
+        )
+        with _said(_Seen()):
+            stack = auto.create_or_select_stack(self._stack, project_name=self._project, program=program, opts=options)
+            for key, value in self._config.items():
+                stack.set_config(key, auto.ConfigValue(value))
+        return stack
+
+    @contextlib.contextmanager
+    def _locked(self, what: str) -> Iterator[None]:
+        lock = FileLock(self._folder / "driver.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise DriverError(f"{what}: another run works on stack {self._stack}; wait for it to end") from None
+        try:
+            # Whoever holds our lock is alone: an engine's own lock is one that a killed run left.
+            for left in self._locks():
+                left.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
+    def _locks(self) -> list[Path]:
+        backend = self._variables.get("PULUMI_BACKEND_URL", "")
+        if not backend.startswith("file://"):
+            return []
+        return list(Path(backend.removeprefix("file://")).glob(f".pulumi/locks/*/{self._project}/{self._stack}/*.json"))
+
+
+class _Seen:
+    """The engine's events: operations in order, and what it complained of."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.errors: list[str] = []
+
+    def __call__(self, event: Any) -> None:
+        if event.resource_pre_event is not None:
+            data = event.resource_pre_event.metadata
+            kind = str(getattr(data.op, "value", data.op))
+            if data.type == _ROOT or data.type.startswith("pulumi:providers:"):
+                return
+            properties = tuple(data.detailed_diff or ()) or tuple(data.diffs or ())
+            self.operations.append(Operation(kind, data.type, data.urn.rpartition("::")[2], data.urn, properties))
+        elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
+            self.errors.append(_MARKUP.sub("", event.diagnostic_event.message).strip())
+
+    def last(self) -> list[Operation]:
+        """The last operation of each resource: a refresh is followed by what is to be done."""
+        return list({item.urn: item for item in self.operations}.values())
+
+
+@contextlib.contextmanager
+def _said(seen: _Seen) -> Iterator[None]:
+    """Errors of the engine in its own words, without its whole output (which could hold values)."""
+    import pulumi.automation as auto
+
+    try:
+        yield
+    except auto.ConcurrentUpdateError:
+        raise DriverError("another engine works on this stack; wait for it, or `pulumi cancel` if it is gone") from None
+    except auto.CommandError as error:
+        lines = seen.errors or [line for line in str(error).splitlines() if line.strip().startswith("error:")][:3]
+        raise DriverError("; ".join(dict.fromkeys(lines)) or "the engine failed without a reason") from None
+
+
+def _command(engine: Engine) -> Any:
+    import pulumi.automation as auto
+    from semver import VersionInfo
+
+    class Command(auto.PulumiCommand):
+        def __init__(self) -> None:
+            self.command = engine.pulumi
+            self.version = VersionInfo(*numbers(engine.version)[:3])
+
+    return Command()
+
+
+def _nothing() -> None:
+    """The program of operations that run none."""
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _pending(item: Mapping[str, Any]) -> Operation:
+    resource = item["resource"]
+    return Operation(str(item["type"]), resource["type"], resource["urn"].rpartition("::")[2], resource["urn"])
+
+
+def _address(resource: Mapping[str, Any], variables: Mapping[str, str]) -> str:
+    """The id that a resource has if its creation went through; empty where it cannot be known."""
+    from infra.types import types
+
+    spec = types().get(resource["type"])
+    inputs = {
+        "project": variables.get("GOOGLE_CLOUD_PROJECT", ""),
+        "region": variables.get("GOOGLE_REGION", ""),
+        **(resource.get("inputs") or {}),
+    }
+    if spec is None or spec.member or "gcp:secretmanager/secretVersion" in spec.token or "dataflow" in spec.token:
+        return ""
+    with contextlib.suppress(KeyError):
+        return re.sub(r"\{(\w+)\}", lambda found: str(inputs[found.group(1)]), spec.own)
+    return ""
+
+
+def plan_summary(preview: Preview) -> str:
+    """A preview as JSON lines for people and journals; no values."""
+    return "\n".join(
+        json.dumps({"do": item.kind, "type": item.type, "name": item.name, "changes": item.properties})
+        for item in preview.changes
+    )
