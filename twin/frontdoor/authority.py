@@ -18,6 +18,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DOMAINS = ("googleapis.com", "accounts.google.com", "metadata.google.internal", "run.app", "api.neo4j.io", "localhost")
 
+# A wildcard stands for one label only, so that Cloud Run's regional hosts need their regions named.
+_RUN_REGIONS = (
+    "us-central1", "us-east1", "us-east4", "us-west1", "europe-west1", "europe-west2", "europe-west3", "europe-west4",
+    "asia-east1", "asia-northeast1", "asia-southeast1", "australia-southeast1",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:
@@ -71,6 +77,8 @@ def make(folder: Path, extra_hosts: Sequence[str] = ()) -> Authority:
         x509.DNSName("*.mtls.googleapis.com"),
         x509.DNSName("*.rep.googleapis.com"),
         x509.DNSName("*.storage.googleapis.com"),
+        x509.DNSName("*.a.run.app"),
+        *(x509.DNSName(f"*.{region}.run.app") for region in _RUN_REGIONS),
     ]
     leaf = (
         x509.CertificateBuilder()

@@ -84,11 +84,11 @@ class Cdn:
         age = stored.age(self._now())
         if age <= stored.fresh:
             passage.status = "hit"
-            return self._serve(request, passage, stored, edit)
+            return self._serve(passage, stored, edit)
         if age <= stored.fresh + stored.stale and stored.status in (200, 203):
             passage.status = "stale"
             self._refresh(request, passage, key, stored, origin)
-            return self._serve(request, passage, stored, edit)
+            return self._serve(passage, stored, edit)
         return await self._revalidate(request, passage, key, stored, origin, edit)
 
     def _unconditional(self, request: web.BaseRequest, passage: Passage) -> CIMultiDict[str]:
@@ -134,7 +134,7 @@ class Cdn:
 
     # Serving what is stored
 
-    def _serve(self, request: web.BaseRequest, passage: Passage, stored: Stored, edit: Edit) -> web.Response:
+    def _serve(self, passage: Passage, stored: Stored, edit: Edit) -> web.Response:
         headers = stored.headers.copy()
         control = client_control(passage.policy, headers, stored.fresh)
         if control is not None:
@@ -176,10 +176,10 @@ class Cdn:
         if not still:
             return response
         passage.status = "revalidated"
-        self._renew(passage, key, stored)
-        return self._serve(request, passage, stored, edit)
+        self._renew(passage, stored)
+        return self._serve(passage, stored, edit)
 
-    def _renew(self, passage: Passage, key: tuple[str, ...], stored: Stored) -> None:
+    def _renew(self, passage: Passage, stored: Stored) -> None:
         kept = lifetime(passage.policy, stored.status, stored.headers, authorized=False)
         stored.at, stored.fresh = self._now(), kept or 0.0
 
@@ -194,7 +194,7 @@ class Cdn:
 
         def on_head(status: int, given: CIMultiDict[str]) -> Sink | None:
             if status == 304:
-                self._renew(passage, key, stored)
+                self._renew(passage, stored)
                 return None
             kept = lifetime(passage.policy, status, given, authorized=False)
             if not kept or status >= 500:

@@ -128,7 +128,9 @@ def _operations(engine: Engine, service: str, keep: Callable[[Body], bool]) -> l
 def _operation(engine: Engine, service: str) -> str:
     """The newest operation on the service."""
     wanted = relative(service)
-    found = _operations(engine, service, lambda body: body.get("metadata", {}).get("name") == wanted)
+    found = _operations(
+        engine, service, lambda body: body.get("metadata", {}).get("name") == wanted and "~settled" not in body
+    )
     return found[-1] if found else ""
 
 
@@ -138,7 +140,7 @@ def _finish_operations(engine: Engine, service: str, body: Body, message: str) -
     for name in _operations(engine, service, lambda held: held.get("~service") == service):
         operation = copy.deepcopy(engine.store.get(name) or {})
         del operation["~service"]
-        operation["~done_at"] = ""
+        operation["~done_at"], operation["~settled"] = "", True
         operation["metadata"] = {"@type": operation["metadata"]["@type"], **shown}
         if message:
             operation.pop("response", None)

@@ -36,7 +36,7 @@ async def _http(session: aiohttp.ClientSession, host: str, port: int, wanted: Pr
 
 async def _grpc(host: str, port: int, service: str) -> str:
     """https://github.com/grpc/grpc/blob/master/doc/health-checking.md, with the two messages read by hand."""
-    import grpc.aio
+    import grpc.aio  # type: ignore[import-untyped]
 
     name = service.encode()
     request = b"\x0a" + bytes([len(name)]) + name if name else b""

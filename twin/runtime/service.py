@@ -73,6 +73,7 @@ class Service:
         self._rolling = created
         conditions.pending(self.engine, self.name)
         self._rollout = asyncio.create_task(self._roll_out(created))
+        self._rollout.add_done_callback(_complain)
 
     async def _roll_out(self, created: str) -> None:
         """The old revision serves until the new one is ready; a failed one changes nothing but its conditions."""
@@ -86,8 +87,6 @@ class Service:
             self._rolling = ""
             pool.minimum = 0
             conditions.failed(self.engine, self.name, created, str(error))
-        except asyncio.CancelledError:
-            raise
         else:
             self._rolling = ""
             conditions.ready(self.engine, self.name, created)
@@ -177,3 +176,9 @@ class Service:
         await asyncio.gather(*(pool.close(drain) for pool in self.pools.values()))
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    """A bug must not leave a service unfinished without a word."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("a roll-out ended with a bug", exc_info=task.exception())

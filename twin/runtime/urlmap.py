@@ -109,7 +109,7 @@ def _route_rule(rule: Body, path: str, query: str, headers: Mapping[str, str]) -
         if match.get("pathTemplateMatch") and not _template(match["pathTemplateMatch"], path):
             continue
         if _headers(match, headers) and _parameters(match, query):
-            return whole or prefix
+            return str(whole or prefix)
     return None
 
 
@@ -142,8 +142,8 @@ def _matches(wanted: Body, value: str | None) -> bool:
         return value.endswith(wanted["suffixMatch"])
     if "regexMatch" in wanted:
         return re.fullmatch(wanted["regexMatch"], value) is not None
-    span = wanted.get("rangeMatch")
-    return bool(span) and value.lstrip("-").isdigit() and int(span["rangeStart"]) <= int(value) < int(span["rangeEnd"])
+    span = wanted.get("rangeMatch") or {"rangeStart": 0, "rangeEnd": 0}
+    return value.lstrip("-").isdigit() and int(span["rangeStart"]) <= int(value) < int(span["rangeEnd"])
 
 
 def _parameters(match: Body, query: str) -> bool:

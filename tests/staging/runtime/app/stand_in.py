@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
 
@@ -101,8 +100,6 @@ def main() -> None:
         sys.exit(3)
     if FLAVOUR == "deaf":
         time.sleep(60)
-    if FLAVOUR == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if FLAVOUR == "slow-start":
         time.sleep(0.7)
     if FLAVOUR == "task":
