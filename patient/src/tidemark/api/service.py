@@ -16,6 +16,7 @@ import redis.asyncio as redis
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from neo4j.exceptions import DriverError, Neo4jError
 from starlette.websockets import WebSocketDisconnect
 
 from tidemark import __version__
@@ -158,23 +159,29 @@ def routes(stores: Stores) -> APIRouter:
 
     @router.get("/trades/{symbol}/last")
     async def last(symbol: str, caller: Caller) -> Any:
-        text = await stores.cache.get(f"last:{symbol}")
+        text = await _cached(stores, symbol)
         CACHE.labels("hit" if text else "miss").inc()
         if text is None:
-            raise HTTPException(404, f"{symbol}: no recent trade")
+            text = await asyncio.to_thread(stores.warehouse.last_text, symbol)
+        if text is None:
+            raise HTTPException(404, f"{symbol}: no trade yet")
         return json.loads(text)
 
     @router.get("/watermark")
-    async def watermark(caller: Caller) -> dict[str, int]:
-        return {
-            "warehouse": await asyncio.to_thread(stores.warehouse.stored_watermark),
-            "count": await asyncio.to_thread(stores.warehouse.count),
-            "graph": await stores.graph.watermark(),
-        }
+    async def watermark(caller: Caller) -> dict[str, int | None]:
+        stored, number = await asyncio.to_thread(stores.warehouse.extent)
+        try:
+            behind: int | None = await stores.graph.watermark()
+        except (DriverError, Neo4jError):
+            behind = None
+        return {"warehouse": stored, "count": number, "graph": behind}
 
     @router.get("/graph/{symbol}")
     async def graph(symbol: str, caller: Caller) -> list[dict[str, Any]]:
-        return await stores.graph.trades(symbol)
+        try:
+            return await stores.graph.trades(symbol)
+        except (DriverError, Neo4jError) as error:
+            raise HTTPException(503, f"the graph is away: {error}", {"Retry-After": "5"}) from error
 
     @router.post("/allocations", status_code=201)
     async def allocate(body: AllocationBody, caller: Caller) -> Any:
@@ -209,6 +216,15 @@ def routes(stores: Stores) -> APIRouter:
         await _follow(socket, stores, token, first)
 
     return router
+
+
+async def _cached(stores: Stores, symbol: str) -> str | None:
+    """What the cache has; None also while the cache is away: then the warehouse answers."""
+    try:
+        return await stores.cache.get(f"last:{symbol}")
+    except (redis.RedisError, OSError) as error:
+        _LOG.warning("the cache is away", extra={"reason": str(error)})
+        return None
 
 
 async def _follow(socket: WebSocket, stores: Stores, token: str, first: int) -> None:

@@ -40,15 +40,24 @@ class Outgoing:
 
 
 def make_topics(bootstrap: str, names: Sequence[str], timeout: float = 10.0) -> None:
-    """Topics of one partition: order matters more than width here. Those that exist are left alone."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": int(timeout * 1000)})
-    wanted = [NewTopic(name, num_partitions=1) for name in names]
-    for name, future in admin.create_topics(wanted, request_timeout=timeout).items():
-        try:
+    """Topics of one partition: order matters more than width here. Those that exist are left alone.
+
+    A broker that makes topics when they are asked for has them then; only the others need an administrator.
+    """
+    settings = {"bootstrap.servers": bootstrap, "socket.timeout.ms": int(timeout * 1000)}
+    asking = Producer(settings)
+    missing = []
+    try:
+        for name in names:
+            error = asking.list_topics(name, timeout=timeout).topics[name].error
+            if error is not None:
+                missing.append(name)
+        wanted = [NewTopic(name, num_partitions=1) for name in missing]
+        for future in AdminClient(settings).create_topics(wanted, request_timeout=timeout).values() if wanted else ():
             future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise BrokerUnavailable(f"{name}: {error}") from error
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise BrokerUnavailable(f"{', '.join(missing or names)}: {error}") from error
 
 
 class TopicWriter:

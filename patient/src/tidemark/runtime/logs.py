@@ -33,5 +33,5 @@ def configure(level: int = logging.INFO) -> None:
     output = logging.StreamHandler(sys.stderr)
     output.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[output], force=True)
-    for chatty in ("httpx", "neo4j", "websockets.server", "uvicorn.access"):
+    for chatty in ("httpx", "neo4j", "websockets.server", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -139,8 +139,17 @@ class BigQueryWarehouse(Warehouse):
             yield str(row["trade"])
 
     def count(self) -> int:
-        (row,) = self._rows(f"SELECT COUNT(*) AS number FROM `{self._trades}`")
-        return int(row["number"])
+        return self.extent()[1]
+
+    def extent(self) -> tuple[int, int]:
+        """The highest sequence and the number of rows; the two are equal, or something was lost or doubled."""
+        (row,) = self._rows(f"SELECT COALESCE(MAX(sequence), 0) AS high, COUNT(*) AS number FROM `{self._trades}`")
+        return int(row["high"]), int(row["number"])
+
+    def last_text(self, symbol: str) -> str | None:
+        """A symbol's last trade as it was stored, or None."""
+        query = f"SELECT trade FROM `{self._trades}` WHERE symbol = @symbol ORDER BY sequence DESC LIMIT 1"
+        return next((str(row["trade"]) for row in self._rows(query, symbol=symbol)), None)
 
     def insert_allocations(self, events: Sequence[dict[str, Any]]) -> None:
         """Decisions by request; one that is there already is left as it is."""
