@@ -11,11 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from twin.kernel.errors import invalid, not_found
+from twin.kernel.errors import already_exists, invalid, not_found
 from twin.kernel.names import collection_of
 from twin.kernel.semantics import Call
 from twin.kernel.types import Body, rfc3339
-from twin.services.bigquery import encryption, files, metadata, query
+from twin.services.bigquery import copied, encryption, files, metadata, query
 from twin.services.bigquery.metadata import spoken, warehouse
 from twin.services.bigquery.plan import Step, destination, key_of, table_name, write_table
 from twin.services.bigquery.sql import Scope
@@ -32,12 +32,14 @@ def copy_step(call: Call, job: Body) -> Step | None:
     sources = settings.get("sourceTables") or [settings["sourceTable"]]
     name = table_name(settings["destinationTable"], call.project)
     scope = Scope(call, None)
+    kind = settings.get("operationType", "COPY")
+    bases: list[Body] = []
     selects, schema, place = [], [], ""
     for reference in sources:
         source = table_name(reference, call.project)
         body = scope.readable(source)
-        if body["type"] != "TABLE":
-            raise invalid(f"Cannot copy {spoken(source)}: only tables can be copied, this is a {body['type']}.")
+        copied.require_kind(kind, source, body)
+        bases.append(body)
         place, schema = body["location"], body.get("schema", {}).get("fields", [])
         horizon = (
             (call.now - timedelta(seconds=call.engine.settings.streaming_buffer))
@@ -49,6 +51,8 @@ def copy_step(call: Call, job: Body) -> Step | None:
     existing, disposition = destination(
         call, name, settings.get("writeDisposition", ""), settings.get("createDisposition", ""), "WRITE_EMPTY"
     )
+    if kind == "SNAPSHOT" and existing is not None:
+        raise already_exists(f"Already Exists: Table {spoken(name)}")
     dataset = call.need(collection_of(collection_of(name)))
     if dataset["location"] != place:
         raise not_found(
@@ -64,7 +68,10 @@ def copy_step(call: Call, job: Body) -> Step | None:
     text, store = " UNION ALL BY NAME ".join(selects), warehouse(call)
 
     def finished(later: Call, body: Body, result: Any) -> None:
-        write_table(later, name, into, schema, result["rows"][into], wanted, keep_key=disposition == "WRITE_APPEND")
+        made = write_table(
+            later, name, into, schema, result["rows"][into], wanted, keep_key=disposition == "WRITE_APPEND"
+        )
+        later.put(name, copied.marked(later, kind, made, bases[0], settings))
         body["statistics"]["copy"] = {"copiedRows": str(result["rows"][into])}
 
     return Step(lambda: store.call("query", sql=text, into=into), finished)
@@ -257,7 +264,7 @@ def list_rows(call: Call) -> Body:
     else:
         scope = Scope(call, None)
         scope.readable(name)
-        if body["type"] != "TABLE":
+        if body["type"] not in ("TABLE", "SNAPSHOT"):
             raise invalid(f"Cannot list a table of type {body['type']}.")
         physical, fields = metadata.physical(call, name, body), body.get("schema", {}).get("fields", [])
     start = int(call.params.get("startIndex") or 0)

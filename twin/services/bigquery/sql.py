@@ -128,7 +128,7 @@ def rows_of(scope: Scope, name: str, body: Body, at: datetime | None = None) -> 
         from twin.services.bigquery.external import source
 
         return source(call, body)
-    if body["type"] != "TABLE":
+    if body["type"] not in ("TABLE", "SNAPSHOT"):
         raise bad_query(f"The twin cannot query tables of type {body['type']}: {metadata.spoken(name)}.")
     if at is None:
         table = metadata.physical(call, name, body)
