@@ -98,7 +98,7 @@ def _ratchet(evidence: Evidence) -> GateItem:
         if evidence.ratchet or not evidence.tests.changed:
             return GateItem(RATCHET, GateState.PASS, "no test was changed")
         return GateItem(RATCHET, GateState.UNKNOWN, "the ratchet did not run")
-    bad = [grade for grade in evidence.grades if grade.grade in ("weaker", "removed", "unknown")]
+    bad = [grade for grade in evidence.grades if grade.grade in ("weaker", "removed", "changed", "unknown")]
     if bad:
         return GateItem(RATCHET, GateState.FAIL, f"{bad[0].test}: {bad[0].reason}", len(bad))
     stronger = sum(1 for grade in evidence.grades if grade.grade == "stronger")

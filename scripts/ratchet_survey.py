@@ -4,7 +4,8 @@ Usage: python scripts/ratchet_survey.py [--commits N] [--skip N] [--csv FILE [--
 
 Takes the newest N commits without merges of each clone (bare or not) that change a test file, compares each with its
 parent, and prints one line a commit and the shares. A commit is *weaker* when a test lost something, *unknown* when
-none did and at least one is unknown, else *stronger* or *equal*.
+none did and at least one could not be compared, *changed* when all could be and at least one asks for something else as
+precisely as before (a person decides on both), else *stronger* or *equal*.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def _counts(comparison: Comparison) -> dict[str, int]:
 
 
 def _why(comparison: Comparison) -> str:
-    worst = comparison.weaker if comparison.weaker else comparison.unknown
+    worst = comparison.weaker or comparison.unknown or comparison.changed
     return " | ".join(f"{v.test.rsplit('::', 1)[-1]}: {v.reason}" for v in worst[:40])
 
 
@@ -135,6 +136,8 @@ def summary(rows: list[Row]) -> Iterator[str]:
         tests.update({grade: n for grade, n in row.counts.items() if grade != "unchanged"})
     total = max(1, tests.total())
     yield f"{tests.total()} changed tests: " + ", ".join(f"{n} {g} ({n / total:.1%})" for g, n in tests.most_common())
+    asked = grades[Grade.UNKNOWN.value] + grades[Grade.CHANGED.value]
+    yield f"a person must decide on {asked} commits ({asked / max(1, len(rows)):.1%}): unknown or changed"
     yield f"{sum(row.seconds for row in rows):.1f} s in all, {max((row.seconds for row in rows), default=0):.1f} s the longest"
 
 
@@ -142,11 +145,11 @@ def write(path: Path, rows: list[Row], *, reasons: bool) -> None:
     """Save the list of commits with their grades."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        head = ["repository", "commit", "grade", "changed", "weaker", "unknown", "stronger", "added"]
+        head = ["repository", "commit", "grade", "tests", "weaker", "unknown", "changed", "stronger", "added"]
         writer.writerow([*head, "reason"] if reasons else head)
         for row in rows:
             lost = row.counts.get("weaker", 0) + row.counts.get("removed", 0)
-            rest = [row.counts.get(grade, 0) for grade in ("unknown", "stronger", "added")]
+            rest = [row.counts.get(grade, 0) for grade in ("unknown", "changed", "stronger", "added")]
             line = [row.repository, row.commit, row.grade, row.changed, lost, *rest]
             writer.writerow([*line, row.reason[:3000]] if reasons else line)
 

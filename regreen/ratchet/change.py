@@ -11,6 +11,7 @@ from .judge import judge
 from .project import Definition, Project, is_fixture
 from .shape import asserts
 from .source import Function, Module, UnreadableError, is_test_support, parse
+from .surroundings import DECIDING, conftest_changes
 from .unit import Unit, collect
 from .verdict import Comparison, Grade, Skipped, TestVerdict
 
@@ -68,6 +69,8 @@ def compare(
             verdicts.append(judge(old, new, b[0]))
     verdicts += _moved(gone, fresh, old_tests, new_tests)
     verdicts += shared
+    graded = {verdict.test for verdict in verdicts}
+    verdicts += [item for item in conftest_changes(paths, olds, news) if item.test not in graded]
     verdicts.sort(key=lambda v: (v.test.split("::")[0], v.line_after or v.line_before, v.test))
     return Comparison(tuple(verdicts), tuple(skipped))
 
@@ -197,13 +200,7 @@ def _shared(
     if new_module is None:
         return None
     if name.startswith("pytest_") and path.endswith("conftest.py"):
-        if name in {
-            "pytest_collection_modifyitems",
-            "pytest_ignore_collect",
-            "pytest_runtest_makereport",
-            "pytest_runtest_setup",
-            "pytest_runtest_call",
-        }:
+        if name in DECIDING:
             reason = "a hook that decides which tests run, or what counts as a failure, changed: a person decides"
             return TestVerdict(f"{path}::{name}", Grade.UNKNOWN, reason, old_function.lineno, new_function.lineno)
         return None

@@ -13,7 +13,7 @@ from .render import as_json, table
 def run(target: Path, base: str, head: str | None = None, *, strict: bool = False, format: str = "table") -> int:  # noqa: A002
     """Compare the tests of `target` at `base` with those at `head` (None: the work tree) and print the result.
 
-    Returns 1 when a test got weaker or was removed, with `strict` also when one is unknown; 2 when the arguments are
+    Returns 1 when a test got weaker or was removed, with `strict` also when one is unknown or changed; 2 when the arguments are
     wrong; else 0. The result goes to stdout, messages go to stderr.
     """
     if format not in {"table", "json"}:
@@ -26,4 +26,4 @@ def run(target: Path, base: str, head: str | None = None, *, strict: bool = Fals
         return 2
     text = table(comparison) if format == "table" else json.dumps(as_json(comparison), indent=2, ensure_ascii=False)
     sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
-    return 1 if comparison.weaker or (strict and comparison.unknown) else 0
+    return 1 if comparison.weaker or (strict and (comparison.unknown or comparison.changed)) else 0

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from .constant import Const, NotConstantError, fold
+from .formatting import Template, braces, percent, without_str
 from .project import Definition, Project
 from .source import Function, Module, dotted, last_name
 from .syntax import iterated, only_passes_on, plain
@@ -160,6 +160,8 @@ def value(node: ast.expr, scope: Scope) -> Value:
             return Value(shorten(f"lambda: {body.text}"), ("lambda", *body.spine))
         case ast.JoinedStr():
             return _formatted(node, scope)
+        case ast.BinOp(op=ast.Mod(), left=ast.Constant(value=str() as template)):
+            return _percent(template, node.right, scope) or _generic(node, scope)
         case ast.Compare(ops=[ast.Eq()], left=ast.Call(func=ast.Name(id="type"))):
             return _generic(ast.Compare(node.left, [ast.Is()], node.comparators), scope)
     return _generic(node, scope)
@@ -362,21 +364,24 @@ def _format_call(node: ast.Call, template: ast.expr, scope: Scope) -> Value | No
         return None
     given = {str(index): arg for index, arg in enumerate(node.args)}
     given.update({kw.arg: kw.value for kw in node.keywords if kw.arg})
-    pieces, values, automatic = [""], [], 0
-    try:
-        for text, name, spec, conversion in string.Formatter().parse(template.value):
-            pieces[-1] += text
-            if name is None:
-                continue
-            key = name or str(automatic)
-            automatic += not name
-            if key not in given or "{" in (spec or ""):
-                return None
-            values.append(_converted(value(given[key], scope), conversion or "", spec or ""))
-            pieces.append("")
-    except ValueError:
+    return _filled(braces(template.value), given, scope)
+
+
+def _percent(template: str, right: ast.expr, scope: Scope) -> Value | None:
+    """`"%s and %r" % (a, b)` as the f-string that it is. A name on the right may hold a tuple, and is left alone."""
+    if not isinstance(right, ast.Tuple | ast.Call | ast.Constant | ast.JoinedStr):
         return None
-    return _pieces(pieces, values)
+    given = right.elts if isinstance(right, ast.Tuple) else [right]
+    parts = percent(template)
+    if parts is None or len(parts[1]) != len(given) or any(isinstance(item, ast.Starred) for item in given):
+        return None
+    return _filled(parts, {str(index): item for index, item in enumerate(given)}, scope)
+
+
+def _filled(parts: Template | None, given: Mapping[str, ast.expr], scope: Scope) -> Value | None:
+    if parts is None or any(field.key not in given for field in parts[1]):
+        return None
+    return _pieces(parts[0], [_converted(value(given[f.key], scope), f.conversion, f.spec) for f in parts[1]])
 
 
 def _converted(inner: Value, conversion: str, spec: str) -> Value:
@@ -386,6 +391,7 @@ def _converted(inner: Value, conversion: str, spec: str) -> Value:
 
 
 def _pieces(pieces: list[str], values: list[Value]) -> Value:
+    values = [replace(v, text=without_str(v.text)) for v in values]
     text = "f(" + ", ".join(
         repr(p) + (f", {v.text}" if v else "") for p, v in zip(pieces, [*values, None], strict=True)
     )

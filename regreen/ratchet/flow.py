@@ -22,7 +22,9 @@ from .shape import arranges, asserts, fails_last, is_true, loaded, nested, only_
 from .source import Function, calls_in, dotted, last_name
 from .syntax import iterated
 
-_SKIPS: Final = frozenset({"skip", "skipTest", "xfail", "importorskip", "SkipTest", "exit"})
+_SKIPS: Final = frozenset({"skip", "skipTest", "xfail", "importorskip", "SkipTest", "exit", "_exit"})
+_SWALLOWS: Final = frozenset({"move_on_after", "move_on_at", "ignore_after", "ignore_at"})
+"""Time limits of anyio, trio and curio that end their block in silence."""
 _UNROLL: Final = 40
 
 
@@ -98,14 +100,23 @@ class Walk(Recorder):
             "skip",
             "xfail",
             "unittest",
+            "os",
         }:
             if last_name(inner.func) == "importorskip":
                 self.exits += (self.named("skip", inner),)
                 return False
             self.leave("skip")
             return True
+        if self.assumes(inner):
+            self.exits += (self.guard("if", inner.args[0]),)
+            return False
         self.act(inner)
         return False
+
+    def assumes(self, call: ast.Call) -> bool:
+        """`hypothesis.assume(x)`: what follows runs for the examples where x holds."""
+        origin = self.scope.module.imports.get(dotted(call.func).split(".")[0], "")
+        return last_name(call.func) == "assume" and origin.startswith("hypothesis") and len(call.args) == 1
 
     def act(self, call: ast.Call) -> None:
         """A call as a statement: an assertion, a helper that asserts, or an act."""
@@ -206,7 +217,8 @@ class Walk(Recorder):
                 deep = Value(f"item of {source.text}", (*source.spine, "[]"))
                 self.scope.env[part.id] = Binding(deep, Value(f"‹{part.id}›", deep.spine))
         shallow = value(iterated(node.iter), self.scope.at(deep=False))
-        guard = Guard("loop", f"for {source.text}", f"for {shallow.text}", None, source.spine)
+        until = " until " + ends if (ends := _ends(node)) else ""
+        guard = Guard("loop", f"for {source.text}{until}", f"for {shallow.text}{until}", None, (*source.spine, until))
         self.under(guard, node.body)
         self.exits = exits
         self.block(node.orelse)
@@ -226,8 +238,8 @@ class Walk(Recorder):
                     self.guards = guards
                     return False
             if isinstance(call, ast.Call):
-                if last_name(call.func) == "suppress":
-                    kinds = ", ".join(names_in(call.args, self.scope))
+                if last_name(call.func) in {"suppress", *_SWALLOWS}:
+                    kinds = ", ".join(names_in(call.args, self.scope)) if "suppress" in last_name(call.func) else "time"
                     self.guards += (Guard("suppress", kinds, kinds),)
                     continue
                 entered = self.calls(call)
@@ -400,6 +412,26 @@ class Walk(Recorder):
         ]  # fmt: skip
         self.exits = ()
         self.callbacks(used)
+
+
+def _ends(loop: ast.For | ast.AsyncFor) -> str:
+    """What ends a loop before its last item: the text of its own `break` and `return` with their conditions."""
+    found: list[str] = []
+    pending: list[tuple[ast.stmt, str]] = [(statement, "") for statement in loop.body]
+    while pending:
+        node, under = pending.pop(0)
+        match node:
+            case ast.Break() | ast.Return():
+                found.append(under or "the first")
+            case ast.If():
+                test = ast.unparse(node.test)
+                pending += [(part, test) for part in node.body] + [(part, f"not ({test})") for part in node.orelse]
+            case ast.With() | ast.AsyncWith():
+                pending += [(part, under) for part in node.body]
+            case ast.Try():
+                parts = [*node.body, *node.orelse, *node.finalbody, *(s for h in node.handlers for s in h.body)]
+                pending += [(part, under or "some") for part in parts]
+    return ", ".join(found)
 
 
 def _also(body: Sequence[ast.stmt], verb: str) -> tuple[Guard, ...]:

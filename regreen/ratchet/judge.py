@@ -9,10 +9,11 @@ from typing import Final
 
 from .exceptions import is_subclass
 from .formula import atoms
+from .incomparable import is_lax
 from .marks import Case, Cases
 from .match import Loss, Match, Matcher, missing_guards
 from .resemblance import IDLE
-from .source import Function, dotted
+from .source import Function, dotted, last_name
 from .unit import Unit, runs
 from .verdict import Grade, TestVerdict
 
@@ -29,7 +30,7 @@ def judge(old: Unit, new: Unit, path: str) -> TestVerdict:
         if match.losses or losses:
             expanded = _expanded(old, new)
             names = [sorted(name for cases in unit.marks.cases for name in cases.names) for unit in (old, new)]
-            if expanded is not None and (not expanded.losses or names[0] != names[1]):
+            if expanded is not None and (not expanded.losses or names[0] != names[1] or _is_spread(old, new)):
                 match = expanded
             else:
                 match.losses += losses
@@ -39,9 +40,10 @@ def judge(old: Unit, new: Unit, path: str) -> TestVerdict:
 
 def _match(old: Unit, new: Unit) -> Match:
     own = _defined(new) - _defined(old)
+    taken = frozenset(name for name in own if name in old.module.imports and name not in new.module.imports)
     acts = old.record.acts, new.record.acts
     before, after = old.record.obligations, new.record.obligations
-    result = Matcher(before, after, old.record.locals, new.record.locals, own, acts=acts).run()
+    result = Matcher(before, after, old.record.locals, new.record.locals, own, acts=acts, taken=taken).run()
     if old.record.only_runs and old.record.acts:
         done = [act for act in old.record.acts if act.called and act.name.rpartition(".")[2] not in IDLE]
         wanted = done if new.record.only_runs else done[-1:]
@@ -84,12 +86,26 @@ def _cases(old: Unit, new: Unit, match: Match) -> list[Loss]:
         loss = _rows(group, partner, match)
         if loss is not None:
             losses.append(loss)
+        elif not set(group.names) <= set(partner.names) and _fewer(group, partner):
+            what = f"`{', '.join(group.names)}` had {len(group.rows or ())} cases, written otherwise now"
+            losses.append(Loss(Grade.UNKNOWN, what, group.line, partner.line))
     for group in remaining:
         if group.rows is not None and not group.rows:
             losses.append(Loss(Grade.WEAKER, "parametrized with no case: it never runs", old.line, group.line))
         elif group.rows is None or len(group.rows) > 1:
             match.gains.append(f"now runs for each `{', '.join(group.names)}`")
     return losses
+
+
+def _fewer(old: Cases, new: Cases) -> bool:
+    """Whether a mark has fewer cases than the one it stands for; others may make up for it."""
+    return old.rows is None or new.rows is None or len(new.rows) < len({str(row) for row in old.rows})
+
+
+def _is_spread(old: Unit, new: Unit) -> bool:
+    """Whether the same parameters are shared out among the marks in another way."""
+    before, after = ({frozenset(cases.names) for cases in unit.marks.cases} for unit in (old, new))
+    return before != after
 
 
 def _rows(old: Cases, new: Cases, match: Match) -> Loss | None:
@@ -115,7 +131,8 @@ def _rows(old: Cases, new: Cases, match: Match) -> Loss | None:
         loosened = [row for text, row in lost if _accepts_more(row, old, new)]
         if loosened:
             return Loss(Grade.WEAKER, f"the case {loosened[0]} now accepts more", old.line, new.line)
-        return Loss(Grade.UNKNOWN, f"the case {lost[0][1]} was changed: a person decides", old.line, new.line)
+        grade = Grade.CHANGED if _as_many_of_a_kind(old, new, common) else Grade.UNKNOWN
+        return Loss(grade, f"the case {lost[0][1]} was changed: a person decides", old.line, new.line)
     if fresh:
         match.gains.append(f"{fresh} more case{'s' * (fresh > 1)}")
     if any(row.guards for row in old.rows) and not any(row.guards for row in new.rows):
@@ -134,6 +151,35 @@ def _accepts_more(row: Case, old: Cases, new: Cases) -> bool:
     return False
 
 
+def _as_many_of_a_kind(old: Cases, new: Cases, names: list[str]) -> bool:
+    """Whether each lost case has one in its place that differs in written-down values only."""
+    before, after = ({_project(row, cases, names): row for row in cases.rows or ()} for cases in (old, new))
+    lost = [row for text, row in before.items() if text not in after]
+    fresh = [row for text, row in after.items() if text not in before]
+    if sorted(old.names) != sorted(names) or len(fresh) < len(lost) or len(after) < len(before):
+        return False
+    for row in lost:
+        found = next((other for other in fresh if _differs_in_values(row, old, other, new)), None)
+        if found is None:
+            return False
+        fresh.remove(found)
+    return True
+
+
+def _differs_in_values(row: Case, old: Cases, other: Case, new: Cases) -> bool:
+    if len(row.values) != len(old.names) or len(other.values) != len(new.names):
+        return False
+    if missing_guards(other.guards, row.guards) or is_lax(str(other), str(row)):
+        return False
+    after = dict(zip(new.names, other.values, strict=True))
+    pairs = [(value, after[name]) for name, value in zip(old.names, row.values, strict=True)]
+    return all(
+        a.text == b.text or (a.const and b.const and type(a.const.value) is type(b.const.value))
+        or (a.spine == b.spine and a.spine[:1] in (("lit",), ("f-string",)))
+        for a, b in pairs
+    )  # fmt: skip
+
+
 def _project(row: Case, cases: Cases, names: list[str]) -> str:
     if len(row.values) != len(cases.names):
         return str(row)
@@ -148,6 +194,7 @@ def _holes(old: Unit, new: Unit) -> list[Loss]:
     places = old.line, new.line
     if new.marks.retries and not old.marks.retries:
         losses.append(Loss(Grade.WEAKER, "is now run again when it fails", *places))
+    losses += _fewer_examples(old, new)
     losses += _doubles(old, new)
     losses += _set_by_itself(old, new)
     if _is_generator(new.function) and not _is_generator(old.function) and not new.function.decorator_list:
@@ -168,6 +215,30 @@ def _holes(old: Unit, new: Unit) -> list[Loss]:
         if name not in new.marks.others and name in {"given", "example", "check", "parameterized", "expand", "data"}:
             losses.append(Loss(Grade.UNKNOWN, f"`@{name}` was removed", *places))
     return losses
+
+
+def _fewer_examples(old: Unit, new: Unit) -> list[Loss]:
+    """`@settings(max_examples=...)` of hypothesis: how often a test is tried."""
+    before, after = _examples(old), _examples(new)
+    if before == after:
+        return []
+    if after is None or before is None:
+        return [Loss(Grade.UNKNOWN, "how many examples hypothesis tries is computed, and changed", old.line, new.line)]
+    if after < before:
+        return [Loss(Grade.WEAKER, f"hypothesis tries {after} examples instead of {before}", old.line, new.line)]
+    return []
+
+
+def _examples(unit: Unit) -> int | None:
+    """Examples of a hypothesis test: 100 unless it says otherwise; None where that is computed."""
+    for node in unit.function.decorator_list:
+        if isinstance(node, ast.Call) and last_name(node.func) == "settings":
+            for keyword in node.keywords:
+                if keyword.arg == "max_examples":
+                    found = keyword.value
+                    whole = isinstance(found, ast.Constant) and isinstance(found.value, int)
+                    return found.value if whole and isinstance(found, ast.Constant) else None  # type: ignore[return-value]
+    return 100
 
 
 def _arguments(unit: Unit) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -213,6 +214,16 @@ def _rows(node: ast.expr, width: int, scope: Scope, depth: int) -> list[Case] | 
     if isinstance(node, ast.Call) and last_name(node.func) == "chain" and not node.keywords:
         parts = [_rows(arg, width, scope, depth) for arg in node.args]
         return None if any(part is None for part in parts) else [row for part in parts for row in part or ()]
+    if isinstance(node, ast.Call) and last_name(node.func) == "product" and not node.keywords and node.args:
+        sides = [_rows(arg, 1, scope, depth) for arg in node.args]
+        if width != len(sides) or any(side is None or any(row.guards for row in side) for side in sides):
+            return None
+        return [
+            Case(
+                tuple(row.values[0] for row in rows), (), tuple((row.shown or (row.values[0].text,))[0] for row in rows)
+            )
+            for rows in itertools.product(*(side or () for side in sides))
+        ]
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         rows: list[Case] = []
         for item in node.elts:

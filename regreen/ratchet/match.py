@@ -11,6 +11,7 @@ from typing import Final
 
 from .constant import Const
 from .formula import Atom, atoms, implies, subjects
+from .incomparable import changed
 from .obligation import Act, Guard, Obligation
 from .resemblance import ALIKE, callees, calls_behind, computed, done_before, likeness, read, same_source, short
 from .verdict import Grade
@@ -42,8 +43,10 @@ class Match:
     def grade(self) -> Grade:
         if any(loss.grade is Grade.WEAKER for loss in self.losses):
             return Grade.WEAKER
-        if self.losses:
+        if any(loss.grade is Grade.UNKNOWN for loss in self.losses):
             return Grade.UNKNOWN
+        if self.losses:
+            return Grade.CHANGED
         return Grade.STRONGER if self.gains else Grade.EQUAL
 
 
@@ -67,9 +70,10 @@ class Matcher:
     def __init__(
         self, old: Sequence[Obligation], new: Sequence[Obligation],
         locals_old: set[str], locals_new: set[str], own: frozenset[str] = frozenset(), *, cases: bool = False,
-        acts: tuple[Sequence[Act], Sequence[Act]] = ((), ()),
+        acts: tuple[Sequence[Act], Sequence[Act]] = ((), ()), taken: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         self.acts = acts
+        self.shadowed = taken  # imported before, defined by the tests themselves now
         self.cases = cases  # with parameters filled in, other arguments are another case, not another arrangement
         self.old, self.new, self.own = old, new, own
         self.result = Match()
@@ -156,7 +160,7 @@ class Matcher:
         left = [calls for atom in atoms(self.old[i].deep) for calls in calls_behind(atom)]
         right = [calls for atom in atoms(self.new[j].deep) for calls in calls_behind(atom)]
         called = {name for calls in right for name in calls} - {name for calls in left for name in calls}
-        if any(_DOUBLE.search(name) for name in fresh) or called & self.own:
+        if any(_DOUBLE.search(name) for name in fresh) or called & self.own or self.shadowed & set(new):
             return "double"
         if len(left) == len(right) and all(same_source(a, b) for a, b in zip(left, right, strict=True)):
             return ""
@@ -306,7 +310,9 @@ class Matcher:
         elif self._subject_change(i, j) in {"mock", "constant"} and subjects(old.shallow) & subjects(new.shallow):
             self._lose(Grade.WEAKER, f"{both}: what it looks at is no longer the product", old.line, new.line)
         else:
-            self._lose(Grade.UNKNOWN, f"{both}: a person decides", old.line, new.line)
+            what = "" if missing_guards(new.guards, self._translated(old.guards, [])) else changed(old, new)
+            grade = Grade.CHANGED if what else Grade.UNKNOWN
+            self._lose(grade, f"{both}: {what or 'not comparable'}, a person decides", old.line, new.line)
 
     def _guarded(self, old: Obligation, new: Obligation) -> None:
         extra = missing_guards(new.guards, old.guards)

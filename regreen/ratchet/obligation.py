@@ -24,7 +24,8 @@ class Guard:
 class Obligation:
     """One thing a test checks: a formula in both readings, under its guards.
 
-    `epoch` counts the acts before it; `looks` are the names of the objects that it looks at.
+    `epoch` counts the acts before it; `looks` are the names of the objects that it looks at. `call` is an assertion
+    by name that is equal only to itself.
     """
 
     guards: tuple[Guard, ...]
@@ -36,6 +37,7 @@ class Obligation:
     node: ast.expr | None = None
     scope: Scope | None = None
     looks: frozenset[str] = frozenset()
+    call: ast.Call | None = None
 
 
 @dataclass(frozen=True, slots=True)

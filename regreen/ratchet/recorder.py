@@ -167,7 +167,14 @@ class Recorder:
             if not is_valid(one):
                 self.note(one, other, origin, test)
 
-    def note(self, deep: Formula, shallow: Formula, origin: ast.AST, node: ast.expr | None = None) -> None:
+    def note(
+        self,
+        deep: Formula,
+        shallow: Formula,
+        origin: ast.AST,
+        node: ast.expr | None = None,
+        call: ast.Call | None = None,
+    ) -> None:
         if len(self.record.obligations) >= MOST:
             return
         scope = self.scope.at(deep=True) if node is not None else None
@@ -182,6 +189,7 @@ class Recorder:
                 node,
                 scope,
                 self.objects(node, str(shallow)),
+                call,
             )
         )
 
@@ -189,7 +197,10 @@ class Recorder:
         """An assertion by name whose body is out of reach: equal only to itself."""
         deep, shallow = value(call, self.scope.at(deep=True)), value(call, self.scope.at(deep=False))
         self.note(
-            Atom(deep.text, Test("holds"), deep.spine), Atom(shallow.text, Test("holds"), shallow.spine), call, None
+            Atom(deep.text, Test("holds"), deep.spine),
+            Atom(shallow.text, Test("holds"), shallow.spine),
+            call,
+            call=call,
         )
 
     def fail(self, node: ast.stmt) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .verdict import Comparison, Grade, TestVerdict
 
-_ORDER = (Grade.REMOVED, Grade.WEAKER, Grade.UNKNOWN, Grade.STRONGER, Grade.ADDED, Grade.EQUAL)
+_ORDER = (Grade.REMOVED, Grade.WEAKER, Grade.UNKNOWN, Grade.CHANGED, Grade.STRONGER, Grade.ADDED, Grade.EQUAL)
 
 
 def table(comparison: Comparison) -> str:

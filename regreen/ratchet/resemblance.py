@@ -15,7 +15,7 @@ from .obligation import Act, Guard, Obligation
 
 _RELATION: Final = "<=>"
 #: Calls that check nothing and do nothing to the subject.
-IDLE: Final = frozenset({"subTest", "print", "debug", "info", "sleep", "isinstance", "len"})
+IDLE: Final = frozenset({"subTest", "print", "debug", "info", "sleep", "isinstance", "len", "cast"})
 ALIKE: Final = 0.45
 """How much of their words two assertions must share for one to count as the other, rewritten."""
 _PLAIN: Final = frozenset(
@@ -97,6 +97,10 @@ def _bare(name: str) -> str:
     return name.lstrip(".").rpartition(":")[2]
 
 
+def _same_calls(old: Atom, new: Atom) -> bool:
+    return "()" in old.spine and old.spine == new.spine and old.test.op == new.test.op
+
+
 def likeness(old: Obligation, new: Obligation) -> float:
     """How likely the new obligation is meant to replace the old: same subject, then shared words."""
     if subjects(old.shallow) & subjects(new.shallow) or subjects(old.deep) & subjects(new.deep):
@@ -111,5 +115,7 @@ def likeness(old: Obligation, new: Obligation) -> float:
         and str(new.deep).startswith("runs ")
     ):
         return ALIKE
+    if isinstance(old.deep, Atom) and isinstance(new.deep, Atom) and _same_calls(old.deep, new.deep):
+        return max(ALIKE, len(a & b) / len(a | b) if a and b else 0.0)
     same = isinstance(old.shallow, Atom) and isinstance(new.shallow, Atom) and old.shallow.test == new.shallow.test
     return len(a & b) / len(a | b) + 0.1 * same if a and b else 0.0

@@ -13,6 +13,7 @@ class Grade(StrEnum):
     STRONGER = "stronger"
     EQUAL = "equal"
     WEAKER = "weaker"
+    CHANGED = "changed"
     UNKNOWN = "unknown"
     ADDED = "added"
     REMOVED = "removed"
@@ -66,8 +67,13 @@ class Comparison:
 
     @property
     def unknown(self) -> tuple[TestVerdict, ...]:
-        """Tests on which a person must decide."""
+        """Tests that could not be compared: a person must look."""
         return self.of(Grade.UNKNOWN)
+
+    @property
+    def changed(self) -> tuple[TestVerdict, ...]:
+        """Tests that ask for something else, as precisely as before: a person must decide."""
+        return self.of(Grade.CHANGED)
 
     @property
     def grade(self) -> Grade:
@@ -76,6 +82,8 @@ class Comparison:
             return Grade.WEAKER
         if self.unknown:
             return Grade.UNKNOWN
+        if self.changed:
+            return Grade.CHANGED
         if self.of(Grade.STRONGER, Grade.ADDED):
             return Grade.STRONGER
         return Grade.EQUAL

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _BLOCKED: Final = {
     "weaker": "the assertion ratchet finds this test weaker",
     "removed": "the assertion ratchet finds this test gone",
+    "changed": "the assertion ratchet finds that this test asks for something else, and a person decides that",
     "unknown": "the assertion ratchet cannot compare this test, and unknown blocks",
 }
 

@@ -10,7 +10,8 @@ from regreen.ratchet import Grade, TestVerdict
 
 Judge = Callable[[str, str], TestVerdict]
 
-EQUAL, WEAKER, STRONGER, UNKNOWN = Grade.EQUAL, Grade.WEAKER, Grade.STRONGER, Grade.UNKNOWN
+EQUAL, WEAKER, STRONGER = Grade.EQUAL, Grade.WEAKER, Grade.STRONGER
+CHANGED, UNKNOWN = Grade.CHANGED, Grade.UNKNOWN
 
 
 def cases(rows: str, names: str = "'x, y'", body: str = "assert f(x) == y", args: str = "x, y") -> str:
@@ -29,8 +30,8 @@ EXAMPLES: list[tuple[str, str, str, Grade]] = [
     ("as param with an id", TWO, cases("[pytest.param(1, 2, id='one'), (3, 4)]"), EQUAL),
     ("names as a list", TWO, cases("[(1, 2), (3, 4)]", "['x', 'y']"), EQUAL),
     ("names in other order", TWO, cases("[(2, 1), (4, 3)]", "'y, x'"), EQUAL),
-    ("expectation changed", TWO, cases("[(1, 2), (3, 5)]"), UNKNOWN),
-    ("input changed", TWO, cases("[(1, 2), (4, 4)]"), UNKNOWN),
+    ("expectation changed", TWO, cases("[(1, 2), (3, 5)]"), CHANGED),
+    ("input changed", TWO, cases("[(1, 2), (4, 4)]"), CHANGED),
     ("one swapped, one dropped", cases("[(1, 2), (3, 4), (5, 6)]"), cases("[(1, 2), (7, 8)]"), WEAKER),
     ("one now skipped", TWO, cases("[(1, 2), pytest.param(3, 4, marks=pytest.mark.skip)]"), WEAKER),
     ("one now expected to fail", TWO, cases("[(1, 2), pytest.param(3, 4, marks=[pytest.mark.xfail])]"), WEAKER),
@@ -46,7 +47,7 @@ EXAMPLES: list[tuple[str, str, str, Grade]] = [
     ("collected", PLAIN, TWO, EQUAL),
     ("collected with a loss", PLAIN, cases("[(1, 2)]"), WEAKER),
     ("collected with a gain", PLAIN, cases("[(1, 2), (3, 4), (5, 6)]"), STRONGER),
-    ("collected with a change", PLAIN, cases("[(1, 2), (3, 5)]"), UNKNOWN),
+    ("collected with a change", PLAIN, cases("[(1, 2), (3, 5)]"), CHANGED),
     ("turned into a loop", TWO, "def test_it():\n    for x, y in [(1, 2), (3, 4)]:\n        assert f(x) == y\n", EQUAL),
     ("parameters renamed", TWO, cases("[(1, 2), (3, 4)]", "'a, b'", "assert f(a) == b", "a, b"), EQUAL),
     ("one more dimension", TWO, "@pytest.mark.parametrize('z', [1, 2])\n" + TWO.replace("x, y):", "x, y, z):"), STRONGER),

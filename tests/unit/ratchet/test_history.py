@@ -233,7 +233,7 @@ def test_json(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = json.loads(capsys.readouterr().out)
     assert data == {
         "grade": "weaker",
-        "counts": {"stronger": 0, "equal": 0, "weaker": 1, "unknown": 0, "added": 0, "removed": 0},
+        "counts": {"stronger": 0, "equal": 0, "weaker": 1, "changed": 0, "unknown": 0, "added": 0, "removed": 0},
         "tests": [
             {
                 "test": "tests/test_a.py::test_it",
@@ -245,3 +245,10 @@ def test_json(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ],
         "skipped": [],
     }
+
+
+def test_changed_is_listed_and_blocks_when_strict(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(repo, {"tests/test_a.py": TEST.replace("3", "4")})
+    assert run(repo, "HEAD~1", "HEAD") == 0
+    assert "changed   tests/test_a.py::test_it" in capsys.readouterr().out
+    assert run(repo, "HEAD~1", "HEAD", strict=True) == 1

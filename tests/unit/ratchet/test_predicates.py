@@ -10,7 +10,8 @@ from regreen.ratchet import Grade, TestVerdict
 
 Judge = Callable[[str, str], TestVerdict]
 
-EQUAL, WEAKER, STRONGER, UNKNOWN = Grade.EQUAL, Grade.WEAKER, Grade.STRONGER, Grade.UNKNOWN
+EQUAL, WEAKER, STRONGER = Grade.EQUAL, Grade.WEAKER, Grade.STRONGER
+CHANGED, UNKNOWN = Grade.CHANGED, Grade.UNKNOWN
 
 # before, after, grade; where `back` is given, the grade of the change in the other direction
 EXAMPLES: list[tuple[str, str, Grade, Grade]] = [
@@ -31,12 +32,12 @@ EXAMPLES: list[tuple[str, str, Grade, Grade]] = [
     ("assert f(1) is True", "assert f(1) == True", WEAKER, STRONGER),
     ("assert f(1)", "assert f(1) is not None", WEAKER, STRONGER),
     ("assert f(1) is None", "assert not f(1)", WEAKER, STRONGER),
-    ("assert f(1) == 3", "assert f(1) == 4", UNKNOWN, UNKNOWN),
-    ("assert f(1) == 3", "assert f(1) == '3'", UNKNOWN, UNKNOWN),
+    ("assert f(1) == 3", "assert f(1) == 4", CHANGED, CHANGED),
+    ("assert f(1) == 3", "assert f(1) == '3'", CHANGED, CHANGED),
     ("assert f(1) == 3", "assert f(1) != 4", WEAKER, STRONGER),
     ("assert f(1) == 3", "assert f(1) != 3", UNKNOWN, UNKNOWN),
     ("assert f(1) == 3", "assert g(1) == 3", UNKNOWN, UNKNOWN),
-    ("assert f(1) == 3", "assert f(2) == 3", UNKNOWN, UNKNOWN),
+    ("assert f(1) == 3", "assert f(2) == 3", CHANGED, CHANGED),
     ("assert f(1) == 3", "assert f == 3", UNKNOWN, UNKNOWN),
     ("assert len(f(1)) > 2", "assert len(f(1)) >= 3", EQUAL, EQUAL),
     ("assert len(f(1)) == 0", "assert len(f(1)) < 1", EQUAL, EQUAL),
@@ -50,12 +51,12 @@ EXAMPLES: list[tuple[str, str, Grade, Grade]] = [
     ("assert f(1) == [1, 2]", "assert 2 in f(1)", WEAKER, STRONGER),
     ("assert f(1) == [1, 2]", "assert f(1)[0] == 1", WEAKER, STRONGER),
     ("assert f(1) == [1, 2]", "assert sorted(f(1)) == [1, 2]", WEAKER, STRONGER),
-    ("assert f(1) == [1, 2]", "assert f(1) == [1, 2, 3]", UNKNOWN, UNKNOWN),
+    ("assert f(1) == [1, 2]", "assert f(1) == [1, 2, 3]", CHANGED, CHANGED),
     ("assert f(1) == 'abc'", "assert f(1).startswith('a')", WEAKER, STRONGER),
     ("assert f(1) == 'abc'", "assert 'b' in f(1)", WEAKER, STRONGER),
     ("assert f(1) == 'abc'", "assert re.search('a.c', f(1))", WEAKER, STRONGER),
     ("assert 'b c' in f(1).text", "assert 'b' in f(1).text", WEAKER, STRONGER),
-    ("assert 'b c' in f(1)", "assert 'b' in f(1)", UNKNOWN, UNKNOWN),  # of a list this would be another item
+    ("assert 'b c' in f(1)", "assert 'b' in f(1)", UNKNOWN, CHANGED),  # of a list this would be another item
     ("assert 'b' not in f(1).text", "assert 'b c' not in f(1).text", WEAKER, STRONGER),
     ("assert {1, 2} == f(1)", "assert f(1) == {2, 1}", EQUAL, EQUAL),
     ("assert f(1) == {'a': 1, 'b': 2}", "assert f(1) == {'b': 2, 'a': 1}", EQUAL, EQUAL),
@@ -81,7 +82,7 @@ EXAMPLES: list[tuple[str, str, Grade, Grade]] = [
     ("assert f(1) == approx(g(), abs=0.01)", "assert f(1) == approx(g(), abs=0.1)", WEAKER, STRONGER),
     ("assert f(1) == 2.0", "assert f(1) == approx(2.0)", WEAKER, STRONGER),
     ("assert f(1) == g(1)", "assert f(1) == approx(g(1))", WEAKER, STRONGER),
-    ("assert f(1) == approx(2.0)", "assert f(1) == approx(3.0)", UNKNOWN, UNKNOWN),
+    ("assert f(1) == approx(2.0)", "assert f(1) == approx(3.0)", CHANGED, CHANGED),
     ("assert math.isclose(f(1), g(), rel_tol=1e-9)", "assert math.isclose(f(1), g(), rel_tol=0.1)", WEAKER, STRONGER),
     ("np.testing.assert_allclose(f(1), g(), rtol=1e-7)", "np.testing.assert_allclose(f(1), g(), rtol=0.1)", WEAKER, STRONGER),
     ("assert f(1) == g(1)", "assert g(1) == f(1)", EQUAL, EQUAL),

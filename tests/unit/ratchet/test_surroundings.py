@@ -11,7 +11,8 @@ from regreen.ratchet import Comparison, Grade, TestVerdict, compare
 
 Judge = Callable[[str, str], TestVerdict]
 
-EQUAL, WEAKER, STRONGER, UNKNOWN = Grade.EQUAL, Grade.WEAKER, Grade.STRONGER, Grade.UNKNOWN
+EQUAL, WEAKER, STRONGER = Grade.EQUAL, Grade.WEAKER, Grade.STRONGER
+CHANGED, UNKNOWN = Grade.CHANGED, Grade.UNKNOWN
 ADDED, REMOVED = Grade.ADDED, Grade.REMOVED
 
 
@@ -33,23 +34,23 @@ SAME_FILE: list[tuple[str, str, str, Grade]] = [
     ("emptied", HELPER + CALLS, "def check(actual, expected):\n    pass\n" + CALLS, WEAKER),
     ("strengthened", HELPER + CALLS, HELPER + "    assert actual.ok\n" + CALLS, STRONGER),
     ("two levels", "def test_it():\n    assert f(1) == 3\n", HELPER + "def outer(x):\n    check(x, 3)\ndef test_it():\n    outer(f(1))\n", EQUAL),
-    ("argument changed", HELPER + CALLS, HELPER + CALLS.replace("3", "4"), UNKNOWN),
+    ("argument changed", HELPER + CALLS, HELPER + CALLS.replace("3", "4"), CHANGED),
     ("keyword arguments", HELPER + CALLS, HELPER + "def test_it():\n    check(expected=3, actual=f(1))\n", EQUAL),
     ("default argument", "def check(x, n=3):\n    assert x == n\ndef test_it():\n    check(f(1))\n", "def test_it():\n    assert f(1) == 3\n", EQUAL),
-    ("default changed", "def check(x, n=3):\n    assert x == n\ndef test_it():\n    check(f(1))\n", "def check(x, n=4):\n    assert x == n\ndef test_it():\n    check(f(1))\n", UNKNOWN),
+    ("default changed", "def check(x, n=3):\n    assert x == n\ndef test_it():\n    check(f(1))\n", "def check(x, n=4):\n    assert x == n\ndef test_it():\n    check(f(1))\n", CHANGED),
     ("return helper extracted", "def test_it():\n    assert f(1).y == 3\n", "def get(n):\n    r = f(n)\n    return r.y\ndef test_it():\n    assert get(1) == 3\n", EQUAL),
     ("return helper constant", "def get(n):\n    return f(n)\ndef test_it():\n    assert get(1) == 3\n", "def get(n):\n    return 3\ndef test_it():\n    assert get(1) == 3\n", WEAKER),
     ("return helper negates", "def get(n):\n    return f(n)\ndef test_it():\n    assert get(1)\n", "def get(n):\n    return not f(n)\ndef test_it():\n    assert get(1)\n", UNKNOWN),
     ("local double", "def test_it():\n    c = Client()\n    assert c.get()\n", "class FakeClient:\n    def get(self):\n        return 1\ndef test_it():\n    c = FakeClient()\n    assert c.get()\n", UNKNOWN),
     ("module constant", "WANT = 3\ndef test_it():\n    assert f(1) == WANT\n", "def test_it():\n    assert f(1) == 3\n", EQUAL),
-    ("module constant changed", "WANT = 3\ndef test_it():\n    assert f(1) == WANT\n", "WANT = 4\ndef test_it():\n    assert f(1) == WANT\n", UNKNOWN),
+    ("module constant changed", "WANT = 3\ndef test_it():\n    assert f(1) == WANT\n", "WANT = 4\ndef test_it():\n    assert f(1) == WANT\n", CHANGED),
     ("import alias", "import product as p\ndef test_it():\n    assert p.f(1) == 3\n", "from product import f\ndef test_it():\n    assert f(1) == 3\n", EQUAL),
     ("import elsewhere in the product", "from product.a import f\ndef test_it():\n    x = f(1)\n    assert x == 3\n", "from product.b import f\ndef test_it():\n    x = f(1)\n    assert x == 3\n", EQUAL),
     ("import of a fake", "from product import f\ndef test_it():\n    x = f(1)\n    assert x == 3\n", "from product.fakes import f\ndef test_it():\n    x = f(1)\n    assert x == 3\n", UNKNOWN),
     ("backport", "import mock\ndef test_it():\n    assert f(mock.ANY) == 3\n", "from unittest import mock\ndef test_it():\n    assert f(mock.ANY) == 3\n", EQUAL),
     ("import unused", "import os\ndef test_it():\n    assert f(1) == 3\n", "def test_it():\n    assert f(1) == 3\n", EQUAL),
     ("fixture extracted", "def test_it():\n    c = Client(1)\n    assert c.get() == 3\n", "@pytest.fixture\ndef c():\n    return Client(1)\ndef test_it(c):\n    assert c.get() == 3\n", EQUAL),
-    ("fixture of a constant changed", "@pytest.fixture\ndef want():\n    return 3\ndef test_it(want):\n    assert f(1) == want\n", "@pytest.fixture\ndef want():\n    return 4\ndef test_it(want):\n    assert f(1) == want\n", UNKNOWN),
+    ("fixture of a constant changed", "@pytest.fixture\ndef want():\n    return 3\ndef test_it(want):\n    assert f(1) == want\n", "@pytest.fixture\ndef want():\n    return 4\ndef test_it(want):\n    assert f(1) == want\n", CHANGED),
     ("fixture that checks", "@pytest.fixture\ndef c():\n    yield f(1)\n    assert clean()\ndef test_it(c):\n    assert c == 3\n", "@pytest.fixture\ndef c():\n    yield f(1)\ndef test_it(c):\n    assert c == 3\n", WEAKER),
     ("setUp", "class T(TestCase):\n    def setUp(self):\n        self.c = Client(1)\n    def test_it(self):\n        self.assertEqual(self.c.get(), 3)\n",
      "class T(TestCase):\n    def test_it(self):\n        c = Client(1)\n        self.assertEqual(c.get(), 3)\n", EQUAL),
