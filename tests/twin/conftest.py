@@ -4,15 +4,45 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from twin.process import Running, down, env, up
 
 PROJECT = "staging-twin"
+
+
+class _Watch(threading.Thread):
+    """Looks, for as long as the suite runs, at every socket of the twin and of its children."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self.over = threading.Event()
+        self.looks = 0
+        self.abroad: set[str] = set()
+
+    def run(self) -> None:
+        while not self.over.wait(0.5):
+            try:
+                twin = psutil.Process(self._pid)
+                family = [twin, *twin.children(recursive=True)]
+            except psutil.Error:
+                continue
+            for member in family:
+                try:
+                    sockets = member.net_connections("inet")
+                except psutil.Error:
+                    continue
+                self.looks += 1
+                ends: list[Any] = [end for item in sockets for end in (item.laddr, item.raddr) if end]
+                self.abroad |= {end.ip for end in ends if end.ip.removeprefix("::ffff:") not in ("127.0.0.1", "::1")}
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +52,18 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = up(folder, PROJECT, propagation=60.0, strict=True, lifeline=True)
     kept = dict(os.environ)
     os.environ.update(env(folder))
+    watch = _Watch(running.pid)
+    watch.start()
     yield running
+    watch.over.set()
+    watch.join()
     violations = running.admin("GET", "violations")["violations"]
     os.environ.clear()
     os.environ.update(kept)
     down(folder)
     os.close(running.lifeline)
     assert violations == []
+    assert watch.abroad == set(), "the twin listened on, or spoke to, more than loopback"
 
 
 @pytest.fixture
