@@ -90,9 +90,18 @@ def failed_compute_operation(call: Call, verb: str, target_id: str, code: str, m
 
 
 def lro(
-    call: Call, verb: str, target: str, response: Body | None, response_type: str, metadata: Body | None = None
+    call: Call,
+    verb: str,
+    target: str,
+    response: Body | None,
+    response_type: str,
+    metadata: Body | None = None,
+    *,
+    quiet: bool = False,
+    done: bool = False,
 ) -> Body:
-    """https://google.aip.dev/151. `response` None means that the result is empty."""
+    """https://google.aip.dev/151. `response` None means that the result is empty, `metadata` {} that there is none;
+    `quiet`: it shows no metadata while it runs; `done`: the answer itself says that it is done."""
     engine = call.engine
     document = call.method.document
     semantics = engine.semantics(call.api)
@@ -115,16 +124,18 @@ def lro(
     running: Body = {"done": None, "response": None}
     if "requestedCancellation" in metadata:
         running["done"] = False
+    if quiet:
+        running["metadata"] = None
     body: Body = {
         "name": path,
-        "metadata": metadata,
+        "metadata": metadata or None,
         "done": True,
         "response": result,
         "~pending": running,
-        "~done_at": _done_at(call),
+        "~done_at": rfc3339(call.now) if done else _done_at(call),
     }
     call.put(f"{call.api}/{path}", body)
-    return pending(body)
+    return _clean(body, done=True) if done else pending(body)
 
 
 def _metadata(call: Call, verb: str, target: str, response: Body | None, package: str) -> Body:

@@ -60,6 +60,8 @@ class Routes:
             match = self._match(document, verb, raw, media, region)
             if match is not None:
                 return match
+        if raw[-1] == "" and len(raw) > 2 and name != "storage":
+            return self.find(host, verb, raw_path.rstrip("/"))
         return None
 
     def _match(self, document: Document, verb: str, raw: list[str], media: str, region: str) -> Match | None:

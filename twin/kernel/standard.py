@@ -66,8 +66,19 @@ def resource_shape(method: Method) -> Body:
 def get(call: Call) -> Body:
     body = call.need()
     if _key(call.name) != "operations":
-        require_parents(call, collection_of(call.name))
+        require_parents(call, home_of(call))
     return visible(call, call.name, body)
+
+
+def home_of(call: Call) -> str:
+    """The collection that the addressed resource is in; its id may have slashes (a metric's type, a deny policy)."""
+    method, parts = call.method, call.name.split("/")
+    depth = method.item - method.skip
+    return (
+        "/".join(parts[:depth])
+        if len(parts) > depth + 1 and method.item == len(method.flat)
+        else collection_of(call.name)
+    )
 
 
 def list_(call: Call) -> Body:
@@ -203,6 +214,7 @@ def create(call: Call) -> Body | Reply:
     hook = semantics.creating.get(last(collection))
     if hook is not None:
         hook(call, body)
+    drop_empty_lists(body)
     refresh_marks(call, body)
     call.put(call.name, body)
     call.announce("created", call.name)
@@ -318,7 +330,7 @@ def patch(call: Call) -> Body | Reply:
         return put_named(call)
     old = call.need()
     semantics = call.engine.semantics(call.api)
-    require_parents(call, collection_of(call.name))
+    require_parents(call, home_of(call))
     check_marks(call, old)
     if semantics.merge_patch:
         new = merge_patch(old, call.body)
@@ -362,10 +374,24 @@ def _store_update(call: Call, old: Body, new: Body, verb: str) -> Body | Reply:
     hook = semantics.updating.get(_key(call.name))
     if hook is not None:
         hook(call, old, new)
+    drop_empty_lists(new)
     refresh_marks(call, new)
     call.put(call.name, new)
     call.announce("updated", call.name)
     return finish(call, verb, new)
+
+
+def drop_empty_lists(body: Body) -> None:
+    """An empty list is no list: no API prints one (protobuf's JSON has no way to tell the two apart)."""
+    for key in [key for key, value in body.items() if value == [] and type(value) is list and key[0] != "~"]:
+        del body[key]
+    for value in body.values():
+        if isinstance(value, dict):
+            drop_empty_lists(value)
+        elif isinstance(value, list):
+            for element in value:
+                if isinstance(element, dict):
+                    drop_empty_lists(element)
 
 
 def check_marks(call: Call, old: Body) -> None:
@@ -387,7 +413,7 @@ def check_marks(call: Call, old: Body) -> None:
 
 def delete(call: Call) -> Body | Reply:
     old = call.need()
-    require_parents(call, collection_of(call.name))
+    require_parents(call, home_of(call))
     semantics = call.engine.semantics(call.api)
     check_marks(call, old)
     word = _key(call.name)

@@ -1,6 +1,6 @@
-"""Cloud Logging and Cloud Monitoring: what is written can be read back with the filters that people use.
+"""Cloud Monitoring: policies, channels, services, dashboards, and time series as they were written.
 
-https://cloud.google.com/logging/docs/reference/v2/rest, https://cloud.google.com/monitoring/api/v3
+https://cloud.google.com/monitoring/api/v3
 """
 
 # ruff: noqa: ARG001 - the signature is the kernel's
@@ -12,224 +12,20 @@ import re
 import uuid
 from typing import Any
 
-from twin.kernel import paging, standard
+from twin.kernel import standard
 from twin.kernel.errors import ApiError, invalid, not_found
 from twin.kernel.filters import compile_filter
-from twin.kernel.names import collection_of, last, letters, numeric_id, relative, segment_after
+from twin.kernel.names import collection_of, last, numeric_id, relative, segment_after
 from twin.kernel.semantics import Call, Rule, Semantics
-from twin.kernel.types import Body, Reply, parse_rfc3339, rfc3339
-
-_KEPT_ENTRIES = 20_000
-_SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
-
-# Logging
-
-
-def missing_log_thing(name: str) -> ApiError:
-    """Each kind has words of its own (recorded)."""
-    kind, short = last(collection_of(name)), last(name)
-    words = {
-        "metrics": f"Metric {short} does not exist.",
-        "sinks": f"Sink {short} does not exist",
-        "views": f"View {short} does not exist",
-        "exclusions": f"Exclusion {relative(name)} does not exist",
-        "buckets": f"Bucket `{short}` in location `{segment_after(name, 'locations')}` does not exist",
-    }
-    return not_found(words.get(kind, f"{relative(name)} does not exist"))
-
-
-def _log_collection(resource: str) -> str:
-    return f"log-entries/{resource}"
-
-
-def write_entries(call: Call) -> Body:
-    """entries.write; also the way in for the runtime's own request logs."""
-    shared = {key: call.body[key] for key in ("logName", "resource", "labels") if key in call.body}
-    for given in call.body.get("entries", []):
-        entry = {**copy.deepcopy(shared), **given}
-        if "labels" in shared and "labels" in given:
-            entry["labels"] = {**shared["labels"], **given["labels"]}
-        name = entry.get("logName", "")
-        match = re.match(r"^((?:projects|organizations|folders|billingAccounts)/[^/]+)/logs/(.+)$", name)
-        if match is None:
-            raise invalid(f"Invalid log name: {name or '(empty)'}")
-        if "resource" not in entry:
-            raise invalid("Log entries must name a monitored resource.")
-        entry.setdefault("timestamp", call.stamp)
-        entry["receiveTimestamp"] = call.stamp
-        entry.setdefault("insertId", letters(16))
-        parts = match[1].split("/")
-        owner = f"{parts[0]}/{call.engine.id_of(parts[1])}"
-        if not call.context.internal and not call.engine.policies.allowed(
-            call.context.principal, "logging.logEntries.create", f"logging/{owner}", call.now
-        ):
-            raise ApiError(
-                "PERMISSION_DENIED", "Permission 'logging.logEntries.create' denied on resource (or it may not exist)."
-            )
-        key = f"{_log_collection(owner)}/{entry['timestamp']}~{entry['insertId']}".replace(":", "_")
-        if not call.body.get("dryRun"):
-            call.put(key, entry)
-            _trim(call, _log_collection(owner))
-    return {}
-
-
-def _trim(call: Call, collection: str) -> None:
-    """Bounded: the oldest entries go first."""
-    names = [name for name, _ in call.children(collection)] if len(call.engine.store) > _KEPT_ENTRIES else []
-    for name in names[: max(0, len(names) - _KEPT_ENTRIES)]:
-        call.delete(name)
-
-
-def list_entries(call: Call) -> Body:
-    resources = call.body.get("resourceNames", [])
-    if not resources:
-        raise invalid("resource_names must not be empty.")
-    text = str(call.body.get("filter", ""))
-    keep = _log_filter(text)
-    newest_first = str(call.body.get("orderBy", "timestamp asc")).endswith("desc")
-    found: list[tuple[str, Body]] = []
-    for resource in resources:
-        parts = resource.split("/")
-        owner = f"{parts[0]}/{call.engine.id_of(parts[1])}" if len(parts) > 1 else resource
-        if not call.context.internal and not call.engine.policies.allowed(
-            call.context.principal, "logging.logEntries.list", f"logging/{owner}", call.now
-        ):
-            raise ApiError("PERMISSION_DENIED", "Permission denied for all log views")
-        found += [(name, body) for name, body in call.children(_log_collection(owner)) if keep(body)]
-    found.sort(key=lambda item: item[0].rpartition("/")[2], reverse=newest_first)
-    size = paging.size_of(call.body, 50)
-    token = call.body.get("pageToken", "")
-    start = 0
-    if token:
-        after = paging.position_of({"pageToken": token}, "log")
-        start = next((place + 1 for place, (name, _) in enumerate(found) if name == after), len(found))
-    chosen = found[start : start + size]
-    reply: Body = {"entries": [body for _, body in chosen]} if chosen else {}
-    if start + size < len(found):
-        reply["nextPageToken"] = paging.token_for(chosen[-1][0], "log")
-    return reply
-
-
-def _log_filter(text: str) -> Any:
-    """The query language, with severities compared by rank (https://cloud.google.com/logging/docs/view/logging-query-language)."""
-    pattern = re.compile(r"\bseverity\s*(>=|<=|>|<|=)\s*\"?([A-Za-z]+)\"?")
-    ranks = [
-        (match[1], _SEVERITIES.index(match[2].upper()) if match[2].upper() in _SEVERITIES else 0)
-        for match in pattern.finditer(text)
-    ]
-    rest = re.sub(r"(^|\s)AND(\s+AND)+\s", " AND ", pattern.sub("", text).replace("\n", " ").strip())
-    rest = re.sub(r"^(\s*AND\s+)+|(\s+AND\s*)+$", "", rest).strip()
-    rest = re.sub(r"^AND$", "", rest)
-    predicate = compile_filter(rest) if rest else None
-
-    def keep(body: Body) -> bool:
-        rank = _SEVERITIES.index(body.get("severity", "DEFAULT"))
-        for operator, wanted in ranks:
-            if not {
-                ">=": rank >= wanted,
-                "<=": rank <= wanted,
-                ">": rank > wanted,
-                "<": rank < wanted,
-                "=": rank == wanted,
-            }[operator]:
-                return False
-        return predicate is None or predicate(body)
-
-    return keep
-
-
-def list_logs(call: Call) -> Body:
-    owner = relative(call.name).removesuffix("/logs")
-    names = sorted({body["logName"] for _, body in call.children(_log_collection(owner))})
-    return {"logNames": names} if names else {}
-
-
-def create_metric(call: Call, body: Body) -> None:
-    short = last(call.name)
-    body["name"] = short
-    descriptor = body.setdefault("metricDescriptor", {})
-    descriptor.setdefault("metricKind", "DELTA")
-    descriptor.setdefault("valueType", "INT64")
-    descriptor.setdefault("unit", "1")
-    kind = f"logging.googleapis.com/user/{short}"
-    descriptor["type"], descriptor["name"] = kind, f"projects/{call.project}/metricDescriptors/{kind}"
-
-
-def update_metric(call: Call) -> Body:
-    old = call.get(call.name)
-    body = copy.deepcopy(call.body)
-    create_metric(call, body)
-    body["createTime"] = old["createTime"] if old else call.stamp
-    body["updateTime"] = call.stamp
-    return call.put(call.name, body)
-
-
-def create_sink(call: Call, body: Body) -> None:
-    body["name"] = last(call.name)
-    body["writerIdentity"] = f"serviceAccount:service-{call.number}@gcp-sa-logging.iam.gserviceaccount.com"
-
-
-def update_sink(call: Call, old: Body, new: Body) -> None:
-    for field in ("createTime", "writerIdentity"):
-        if field in old:
-            new[field] = old[field]
-
-
-def create_bucket(call: Call, body: Body) -> None:
-    body.setdefault("retentionDays", 30)
-    body["lifecycleState"] = "ACTIVE"
-
-
-def delete_bucket(call: Call) -> Body | Reply:
-    body = call.copy()
-    if body.get("locked"):
-        raise ApiError("FAILED_PRECONDITION", "A locked bucket cannot be deleted.")
-    body["lifecycleState"] = "DELETE_REQUESTED"
-    call.put(call.name, body)
-    return {}
-
-
-LOGGING = Semantics(
-    api="logging",
-    missing=missing_log_thing,
-    methods={
-        "entries.write": write_entries,
-        "entries.list": list_entries,
-        "logs.list": list_logs,
-        "metrics.update": update_metric,
-        "buckets.delete": delete_bucket,
-    },
-    creating={"metrics": create_metric, "sinks": create_sink, "buckets": create_bucket},
-    updating={"sinks": update_sink},
-    ids={"metrics": "name", "sinks": "name", "exclusions": "name"},
-    packages={"v2": "google.logging.v2"},
-    permissions={
-        "entries.write": "",
-        "entries.list": "",
-        "metrics.create": "logging.logMetrics.create",
-        "metrics.update": "logging.logMetrics.update",
-    },
-    rules=(
-        Rule("logging.kept", "the latest 20,000 entries of a project are kept", "", "assumed"),
-        Rule(
-            "logging.severity-order",
-            "severities compare by rank",
-            "https://cloud.google.com/logging/docs/view/logging-query-language",
-        ),
-        Rule(
-            "logging.bucket-deleted-later",
-            "a deleted log bucket is DELETE_REQUESTED for 7 days",
-            "https://cloud.google.com/logging/docs/buckets#delete-bucket",
-        ),
-    ),
-)
-
-# Monitoring
+from twin.kernel.types import Body, parse_rfc3339, rfc3339
 
 
 def missing_monitored(name: str) -> ApiError:
     kind, short = last(collection_of(name)), last(name)
     project = segment_after(name, "projects")
+    if kind == "serviceLevelObjectives":
+        service = segment_after(name, "services")
+        return not_found(f'There is no slo with id "{short}" under service "{service}" in project "{project}"')
     words = {
         "uptimeCheckConfigs": f"Config not found for check {short} in project {project}",
         "groups": f"Could not find group definition for '{short}'.",
@@ -264,6 +60,13 @@ def create_channel(call: Call, body: Body) -> None:
 
 def create_service(call: Call, body: Body) -> None:
     body["name"] = f"projects/{call.number}/services/{last(call.name)}"
+
+
+def create_objective(call: Call, body: Body) -> None:
+    service, short = segment_after(call.name, "services"), last(call.name)
+    body["name"] = f"projects/{call.number}/services/{service}/serviceLevelObjectives/{short}"
+    if not 0 < float(body.get("goal", 0)) < 1:
+        raise invalid("Field goal must be greater than 0 and less than 1.")
 
 
 def create_uptime(call: Call, body: Body) -> None:
@@ -383,8 +186,22 @@ def _aligned(points: list[Body], aligner: str, start: str, end: str) -> Body:
 
 def create_descriptor(call: Call) -> Body:
     kind = call.body.get("type", "")
-    name = f"{call.name}/{kind.replace('/', '%2F')}"
-    return call.put(name, {**call.body, "name": f"projects/{call.project}/metricDescriptors/{kind}"})
+    if not kind:
+        raise invalid("Field metricDescriptor.type must be set.")
+    body = {**call.body, "name": f"projects/{call.project}/metricDescriptors/{kind}"}
+    for label in body.get("labels", []):
+        if label.get("valueType") == "STRING":
+            del label["valueType"]
+    return call.put(f"{call.name}/{kind}", body)
+
+
+def list_descriptors(call: Call) -> Body:
+    """A metric's type has slashes, so that descriptors are found below the collection, not in it."""
+    text = str(call.params.get("filter", ""))
+    keep = compile_filter(text.replace("metric.type", "type")) if text else None
+    found = [call.need(name) for name in call.engine.store.below(call.name)]
+    found = [body for body in found if keep is None or keep(body)]
+    return {"metricDescriptors": found} if found else {}
 
 
 def scope(call: Call) -> Body:
@@ -412,12 +229,14 @@ MONITORING = Semantics(
         "dashboards.create": create_dashboard,
         "dashboards.patch": patch_dashboard,
         "metricDescriptors.create": create_descriptor,
+        "metricDescriptors.list": list_descriptors,
         "metricsScopes.get": scope,
     },
     creating={
         "alertPolicies": create_policy,
         "notificationChannels": create_channel,
         "services": create_service,
+        "serviceLevelObjectives": create_objective,
         "uptimeCheckConfigs": create_uptime,
     },
     updating={"alertPolicies": update_policy},

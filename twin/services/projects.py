@@ -15,6 +15,7 @@ from twin.kernel.errors import ApiError, already_exists, failed_precondition, in
 from twin.kernel.names import numeric_id, relative
 from twin.kernel.semantics import Call, Rule, Semantics
 from twin.kernel.types import Body
+from twin.services import tags
 
 DOCS = "https://cloud.google.com/resource-manager/docs/"
 _ID = re.compile(r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
@@ -109,7 +110,12 @@ def create(call: Call) -> Body:
         call.name,
         made,
         "google.cloudresourcemanager.v1.Project",
-        {"@type": "type.googleapis.com/google.cloudresourcemanager.v1.ProjectCreationStatus", "createTime": call.stamp},
+        {
+            "@type": "type.googleapis.com/google.cloudresourcemanager.v1.ProjectCreationStatus",
+            "gettable": True,
+            "ready": True,
+        },
+        quiet=True,
     )
 
 
@@ -203,6 +209,7 @@ SEMANTICS = Semantics(
     api="cloudresourcemanager",
     missing=missing,
     methods={
+        **tags.METHODS,
         "projects.create": create,
         "projects.get": get,
         "projects.list": list_,
@@ -219,6 +226,8 @@ SEMANTICS = Semantics(
         "folders.getIamPolicy": get_policy,
         "folders.setIamPolicy": set_policy,
     },
+    creating=tags.CREATING,
+    ids={"tagKeys": "generate:number", "tagValues": "generate:number", "folders": "generate:number"},
     viewing={"projects": view},
     permissions={
         "projects.create": "",
@@ -239,6 +248,7 @@ SEMANTICS = Semantics(
             "an unknown project answers 403, not 404",
             "k8s-config-connector recordings, project _http.log",
         ),
+        *tags.RULES,
         Rule(
             "iam.etag",
             "a policy with a stale etag is refused with 409 ABORTED",
