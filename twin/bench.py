@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from twin import bench_runtime
 from twin.caller import Caller
 from twin.kernel.engine import Engine, Settings, open_engine
 from twin.kernel.seed import seed
@@ -42,7 +43,7 @@ def measure() -> list[Figure]:
     """All figures, on a twin of its own in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="twin-bench-") as folder:
         figures = _kernel(Path(folder) / "kernel")
-        return figures + _process(Path(folder) / "process")
+        return figures + _process(Path(folder) / "process") + _runtime()
 
 
 def _kernel(folder: Path) -> list[Figure]:
@@ -109,6 +110,18 @@ def _process(folder: Path) -> list[Figure]:
         Figure("reset, median", statistics.median(resets) * 1000, "ms", 100),
         Figure("memory", memory, "MiB", 150),
         Figure("GET through proxy and TLS, median", statistics.median(door) * 1000, "ms", 5.0),
+    ]
+
+
+def _runtime() -> list[Figure]:
+    seen = bench_runtime.measure()
+    return [
+        Figure("balancer adds, median", (seen.balanced - seen.direct) * 1000, "ms", 2.0),
+        Figure("balancer, sustained", seen.rate, "/s", 2000, higher_is_better=True),
+        Figure("idle WebSockets beside", seen.sockets, "", 500, higher_is_better=True),
+        Figure("balancer, own time a request", seen.cpu * 1000, "ms", 0.5),
+        Figure("requests that failed under load", seen.failed, "", 0),
+        Figure("cold start through the service's URL", seen.cold, "s", 2.0),
     ]
 
 

@@ -126,6 +126,7 @@ async def serve(
             await accepting
         if grpc_server:
             await grpc_server[0].stop(None)
+        server.pre_shutdown()
         await server.shutdown(2)
         for part in engine.parts.values():
             if part is not runtime and hasattr(part, "close"):

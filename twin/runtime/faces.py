@@ -55,6 +55,7 @@ class Faces:
 
     async def _shut(self, face: _Face) -> None:
         face.server.close()
+        face.handlers.pre_shutdown()
         await face.handlers.shutdown(1)
 
     async def close(self) -> None:

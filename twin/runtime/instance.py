@@ -70,6 +70,7 @@ class Instance:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     _child: Child | None = None
     _watching: asyncio.Task[None] | None = None
+    _looks: int = 0
     _quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -205,8 +206,11 @@ class Instance:
         if not self.revision.memory:
             return False
         try:
+            # Looking for children means reading the whole process table: only now and then.
+            self._looks += 1
             process = psutil.Process(pid)
-            used = sum(item.memory_info().rss for item in (process, *process.children(recursive=True)))
+            others = process.children(recursive=True) if self._looks % 10 == 1 else []
+            used = sum(item.memory_info().rss for item in (process, *others))
         except psutil.Error:
             return False
         if used <= self.revision.memory:

@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import json
 import logging
+import secrets
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from twin.kernel.engine import Engine
-from twin.kernel.names import letters
 from twin.kernel.types import Body, Context, rfc3339
 from twin.runtime.template import Revision
 
@@ -103,24 +103,22 @@ class Telemetry:
         self._add(revision.project, f"run.googleapis.com%2F{kind.replace('/', '%2F')}", entry)
 
     def run_request(self, revision: Revision, instance: str, seen: Seen, message: str = "") -> None:
-        entry: Body = {
-            "resource": run_resource(revision),
-            "labels": {"instanceId": instance},
-            **_http(seen, revision.project),
-        }
-        if message:
-            entry["textPayload"] = message
-        self._request(revision.project, "run.googleapis.com%2Frequests", entry)
         resource = run_resource(revision)
         self._measure("run.googleapis.com", resource, seen)
+        if self._room():
+            entry: Body = {"resource": resource, "labels": {"instanceId": instance}, **_http(seen, revision.project)}
+            if message:
+                entry["textPayload"] = message
+            self._add(revision.project, "run.googleapis.com%2Frequests", entry)
 
     def balanced(self, project: str, labels: dict[str, str], seen: Seen, details: str, cache: Body) -> None:
         resource = {"type": "http_load_balancer", "labels": {"project_id": project, **labels}}
-        entry = {"resource": resource, **_http(seen, project)}
-        entry["httpRequest"].update(cache)
-        entry["jsonPayload"] = {"@type": LOAD_BALANCER, "statusDetails": details}
-        self._request(project, "requests", entry)
         self._measure("loadbalancing.googleapis.com/https", resource, seen)
+        if self._room():
+            entry = {"resource": resource, **_http(seen, project)}
+            entry["httpRequest"].update(cache)
+            entry["jsonPayload"] = {"@type": LOAD_BALANCER, "statusDetails": details}
+            self._add(project, "requests", entry)
 
     def instances(self, revision: Revision, active: int, idle: int) -> None:
         for state, count in (("active", active), ("idle", idle)):
@@ -134,17 +132,19 @@ class Telemetry:
         name = "request_latencies" if prefix == "run.googleapis.com" else "total_latencies"
         self._latencies[_key(f"{prefix}/{name}", labels, resource)].append(seen.latency * 1000)
 
-    def _request(self, project: str, log_id: str, entry: Body) -> None:
+    def _room(self) -> bool:
+        """May one more request entry be written before the next flush? Those left out are counted."""
         self._requests += 1
-        if self._requests > _LOGS_A_FLUSH:
-            self.left_out += 1
-            return
-        self._add(project, log_id, entry)
+        self.left_out += self._requests > _LOGS_A_FLUSH
+        return self._requests <= _LOGS_A_FLUSH
 
     def _add(self, project: str, log_id: str, entry: Body) -> None:
         stamp = rfc3339(self.engine.now())
         entry.update(
-            logName=f"projects/{project}/logs/{log_id}", timestamp=stamp, receiveTimestamp=stamp, insertId=letters(16)
+            logName=f"projects/{project}/logs/{log_id}",
+            timestamp=stamp,
+            receiveTimestamp=stamp,
+            insertId=secrets.token_hex(8),
         )
         self._entries.append((project, entry))
 

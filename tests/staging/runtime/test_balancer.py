@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ def machines() -> Iterator[list[int]]:
             subprocess.Popen([sys.executable, str(APP / "stand_in.py")], env=env, stdout=subprocess.DEVNULL)
         )
     for port in ports:
-        until(lambda at=port: _answers(at))
+        until(functools.partial(_answers, port))
     yield ports
     for process in processes:
         process.kill()

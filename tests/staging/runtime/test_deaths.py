@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -135,7 +136,11 @@ def test_ctrl_c_while_starting_leaves_nothing(tmp_path: Path) -> None:
         starter.send_signal(signal.SIGINT)
         starter.wait(20)
         starter.stdout.close()
-        until(lambda at=folder: not _of(at))
+        until(functools.partial(_untouched, folder))
+
+
+def _untouched(folder: Path) -> bool:
+    return not _of(folder)
 
 
 def _of(folder: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 
@@ -133,7 +134,7 @@ def test_crashes_back_off(stage: Stage, unique: str) -> None:
         pid = until(lambda: [item["pid"] for item in stage.instances(unique) if item["state"] == "ready"])[0]
         starts.append(time.monotonic())
         assert ask(url, "/crash").status == 503
-        until(lambda gone=pid: gone not in [item["pid"] for item in stage.instances(unique)])
+        until(functools.partial(_ended, stage, unique, pid))
     until(lambda: [item for item in stage.instances(unique) if item["state"] == "ready"])
     starts.append(time.monotonic())
 
@@ -152,6 +153,10 @@ def test_a_deleted_service_is_gone_with_its_processes(stage: Stage, unique: str)
     until(lambda: not _alive(pid))
     assert stage.call("GET", f"{RUN}/{unique}")[0] == 404
     assert unique not in stage.twin.admin("GET", "endpoints")["services"]
+
+
+def _ended(stage: Stage, name: str, pid: int) -> bool:
+    return pid not in [item["pid"] for item in stage.instances(name)]
 
 
 def _alive(pid: int) -> bool:

@@ -227,7 +227,7 @@ def test_output_and_requests_are_logged_and_counted(stage: Stage, unique: str) -
 
     assert seen["stdout"][0]["severity"] == "WARNING"
     assert seen["stdout"][0]["jsonPayload"] == {"message": "starting"}
-    assert seen["requests"][0]["httpRequest"]["status"] == 200  # type: ignore[index]
+    assert seen["requests"][0]["httpRequest"]["status"] == 200
     assert seen["requests"][0]["trace"] == f"projects/{PROJECT}/traces/{'a' * 32}"
 
     def counted() -> list[dict[str, object]]:
@@ -238,7 +238,7 @@ def test_output_and_requests_are_logged_and_counted(stage: Stage, unique: str) -
         found: list[dict[str, object]] = stage.ask("GET", url).get("timeSeries", [])
         return found
 
-    assert until(counted)[0]["points"][0]["value"] == {"int64Value": "1"}  # type: ignore[index]
+    assert until(counted)[0]["points"][0]["value"] == {"int64Value": "1"}
 
 
 @pytest.mark.parametrize(("code", "state"), [("0", "CONDITION_SUCCEEDED"), ("4", "CONDITION_FAILED")])
@@ -258,7 +258,7 @@ def test_a_job_s_execution_runs_its_command(stage: Stage, unique: str, code: str
 
     execution = until(ended)
 
-    assert execution["conditions"][0]["state"] == state  # type: ignore[index]
+    assert execution["conditions"][0]["state"] == state
     assert int(str(execution.get("succeededCount", 0))) == (2 if code == "0" else 0)
     assert ("exit code 4" in str(execution["conditions"])) == (code == "4")
 

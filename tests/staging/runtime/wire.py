@@ -47,9 +47,9 @@ def ask(url: str, path: str = "/", verb: str = "GET", body: bytes | None = None,
 class Asking(threading.Thread):
     """One request in the background; `answer` (or `error`) is there after `join`."""
 
-    def __init__(self, url: str, path: str, verb: str = "GET", **headers: str) -> None:
+    def __init__(self, url: str, path: str, **headers: str) -> None:
         super().__init__(daemon=True)
-        self._given = (url, path, verb)
+        self._given = (url, path)
         self._headers = headers
         self.answer: Answer | None = None
         self.error: Exception | None = None
