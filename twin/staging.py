@@ -81,11 +81,11 @@ class Staging:
 
     def break_(self, *faults: str) -> None:
         """Plant faults of `cloud/faults.toml`, by their ids."""
-        self.cloud.plant(faults)
+        self.cloud.faults.plant(faults)
 
     def repaired(self) -> None:
         """The healthy cloud again, in place: everything that the faults changed."""
-        self.cloud.heal()
+        self.cloud.faults.heal()
 
     def wait_healthy(self, services: Sequence[str] = SERVICES, within: float = _READY) -> None:
         """Until every one of these answers /health with 200 and serves its latest revision. TwinError otherwise."""

@@ -2,7 +2,8 @@
 
 Placeholders: `{project}`, `{number}`, `{owner}`; the address of a backing service (`{kafka}`, `{postgres}`, `{redis}`,
 `{graph}`, `{graph_password}`); `{random:NAME}`, chosen once; `{base64:TEXT}`; `{int:NAME}`, a number;
-`{url:SERVICE}` and `{uri:SERVICE}`, where a Cloud Run service is, known once it was created; `{in_30_days}`.
+`{url:SERVICE}` and `{uri:SERVICE}`, where a Cloud Run service is, known once it was created; `{asset:FILE}`, the
+quoted object name of a web asset; `{in_30_days}`, `{hour_ago}`; `{fresh}`, another name each time.
 """
 
 from __future__ import annotations
@@ -12,10 +13,7 @@ import json
 import re
 import secrets
 import socket
-import tomllib
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -23,8 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from twin.process import Running, TwinError
+from twin.staging_faults import Api, Faults
 
-_PLACE: Final = re.compile(r"\{(base64|random|int|url|uri):((?:[^{}]|\{[^{}]*\})*)\}|\{([a-z_0-9]+)\}")
+_PLACE: Final = re.compile(r"\{(base64|random|int|url|uri|asset):((?:[^{}]|\{[^{}]*\})*)\}|\{([a-z_0-9]+)\}")
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".csv": "text/csv", ".svg": "image/svg+xml"}
 Call = dict[str, Any]
 
@@ -37,6 +36,7 @@ class Values:
     ) -> None:
         self._twin = twin
         self._random: dict[str, str] = {}
+        self.assets: dict[str, Path] = {}
         self.plain: dict[str, str] = {
             "project": twin.project,
             "number": twin.number,
@@ -49,6 +49,7 @@ class Values:
             "graph_password": "",
             "aura_client": "",
             "in_30_days": (datetime.now(UTC) + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "hour_ago": (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
             **endpoints,
         }
 
@@ -74,24 +75,31 @@ class Values:
             return base64.b64encode(str(self.fill(argument)).encode()).decode()
         if kind == "random":
             return self.chosen(argument)
+        if kind == "asset":
+            name = hashed_name(argument, self.assets[argument].read_bytes())
+            return urllib.parse.quote(f"_next/static/{name}", safe="")
         if kind in ("url", "uri"):
             services = self._twin.admin("GET", "endpoints")["services"]
             if argument not in services:
                 raise TwinError(f"{{{kind}:{argument}}}: there is no such service yet; create it first")
             return str(services[argument][kind])
+        if name == "fresh":
+            return f"staging-{secrets.token_hex(8)}"
         if name not in self.plain:
             raise TwinError(f"{{{name}}}: no such placeholder")
         return self.plain[name]
 
 
 class Cloud:
-    """Builds the patient's cloud on the twin, breaks it, and heals it."""
+    """Builds the patient's cloud on the twin; its faults are in `faults`."""
 
     def __init__(self, twin: Running, patient: Path, values: Values) -> None:
         self._twin = twin
         self._patient = patient
         self.values = values
-        self._broken: list[dict[str, Any]] = []
+        self.api = Api(twin, values.plain["owner"])
+        values.assets = {path.name: path for path in (patient / "web" / "public").iterdir()}
+        self.faults = Faults(patient / "cloud" / "faults.toml", self.api, values.fill)
 
     def build(self, state: str, faults: Sequence[str]) -> None:
         """The healthy cloud, then its faults: all of them, as found."""
@@ -99,26 +107,7 @@ class Cloud:
         self.make(found["calls"])
         for entry in found["objects"]:
             self._upload(entry)
-        self.plant([fault["id"] for fault in self.faults()] if state == "as-found" else faults)
-
-    def faults(self) -> list[dict[str, Any]]:
-        """The table of faults."""
-        path = self._patient / "cloud" / "faults.toml"
-        return list(tomllib.loads(path.read_text(encoding="utf-8")).get("fault", []))
-
-    def plant(self, ids: Iterable[str]) -> None:
-        """Break what these faults break. TwinError for an id that is not in the table."""
-        table = {fault["id"]: fault for fault in self.faults()}
-        for name in ids:
-            if name not in table:
-                raise TwinError(f"no fault {name} in cloud/faults.toml; there are: {', '.join(sorted(table))}")
-            self.make(table[name]["calls"])
-            self._broken.append(table[name])
-
-    def heal(self) -> None:
-        """Take the planted faults back, the newest first."""
-        while self._broken:
-            self.make(self._broken.pop()["heal"])
+        self.faults.plant(self.faults.table if state == "as-found" else faults)
 
     def make(self, calls: Iterable[Call]) -> None:
         """Make calls in order, as many at a time as do not depend on what comes before them."""
@@ -127,7 +116,7 @@ class Cloud:
             if "{url:" in json.dumps(call) or "{uri:" in json.dumps(call):
                 self._seed(waiting)
                 waiting = []
-            waiting.append(self.values.fill(_read(call)))
+            waiting.append(self.values.fill(call))
         self._seed(waiting)
 
     def _seed(self, calls: list[Call]) -> None:
@@ -136,48 +125,27 @@ class Cloud:
 
     def _upload(self, entry: Mapping[str, str]) -> None:
         """Upload a folder, every name with a hash of its content where there is a prefix."""
-        token = self._twin.admin("POST", "token", {"principal": f"user:{self.values.plain['owner']}"})["accessToken"]
         for path in sorted((self._patient / entry["folder"]).iterdir()):
             content = path.read_bytes()
             name = entry["prefix"] + (hashed_name(path.name, content) if entry["prefix"] else path.name)
             metadata = {"name": name, "contentType": _TYPES.get(path.suffix, "application/octet-stream")}
             if entry["cacheControl"]:
                 metadata["cacheControl"] = entry["cacheControl"]
-            self._put(self.values.fill(entry["bucket"]), metadata, content, str(token))
+            self._put(self.values.fill(entry["bucket"]), metadata, content)
 
-    def _put(self, bucket: str, metadata: Mapping[str, str], content: bytes, token: str) -> None:
+    def _put(self, bucket: str, metadata: Mapping[str, str], content: bytes) -> None:
         boundary = "tidemark"
         head = f"--{boundary}\r\nContent-Type: application/json\r\n\r\n{json.dumps(metadata)}\r\n"
         head += f"--{boundary}\r\nContent-Type: {metadata['contentType']}\r\n\r\n"
         body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
-        request = urllib.request.Request(  # noqa: S310 - http, to the twin's own port
-            f"{self._twin.proxy}/upload/storage/v1/b/{bucket}/o?uploadType=multipart",
-            body,
-            {
-                "Host": "storage.googleapis.com",
-                "Authorization": f"Bearer {token}",
-                "Content-Type": f"multipart/related; boundary={boundary}",
-            },
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            opener.open(request, timeout=30).close()
-        except urllib.error.HTTPError as error:
-            raise TwinError(f"{metadata['name']} was not stored: {error.read().decode()[:300]}") from error
+        url = f"https://storage.googleapis.com/upload/storage/v1/b/{bucket}/o?uploadType=multipart"
+        self.api.send("POST", url, body, f"multipart/related; boundary={boundary}")
 
 
 def hashed_name(name: str, content: bytes) -> str:
     """`app.js` becomes `app.<first 8 hex digits>.js`: what the patient's own build does."""
     stem, dot, ending = name.rpartition(".")
     return f"{stem}.{sha256(content).hexdigest()[:8]}{dot}{ending}"
-
-
-def _read(call: Call) -> Call:
-    """A call whose body is JSON text, as TOML tables carry it, with the body read."""
-    body = call.get("body")
-    if isinstance(body, str):
-        return {**call, "body": json.loads(body)}
-    return call
 
 
 def _free_port() -> int:
