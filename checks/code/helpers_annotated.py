@@ -41,6 +41,7 @@ EXAMPLES: Final = (
     Example("an __init__ with arguments", {"tests/a.py": "class Fake:\n    def __init__(self, name): ...\n"}, fires=1),
     Example("all is said", {"tests/helpers.py": "def make(a: int, *, b: str = '') -> str: ...\n"}),
     Example("a test", {"tests/test_a.py": "def test_a(client): ...\n"}),
+    Example("a file that tests read", {"tests/data/game.py": "def make(a): ...\n"}),
     Example("unittest's hooks", {"tests/test_a.py": "class T:\n    def setUp(self): ...\n"}),
     Example("product code", {"src/app.py": "def make(a): ...  # used in tests\n"}),
     Example("self and cls need none", {"tests/a.py": "class A:\n    def go(self) -> None: ...\n    @classmethod\n    def of(cls) -> None: ...\n"}),

@@ -16,6 +16,8 @@ _TEST_CODE: Final = re.compile(
     r"|(?:^|/)(?:conftest|test_[^/]*|[^/]*_tests?)\.py$"
 )
 
+_DATA: Final = re.compile(r"(?:^|/)(?:test_?data|test-data|tests?/(?:.*/)?data|snippets|corpus)/|\{\{")
+
 
 def is_aside(path: str) -> bool:
     """Whether a file, by its path, belongs to tests, examples, documents or measurements."""
@@ -23,5 +25,5 @@ def is_aside(path: str) -> bool:
 
 
 def is_test_code(path: str) -> bool:
-    """Whether a file belongs to the tests, by its place and name."""
-    return bool(_TEST_CODE.search(path))
+    """Whether a file belongs to the tests, by its place and name; what tests read as data does not."""
+    return bool(_TEST_CODE.search(path)) and not _DATA.search(path)

@@ -19,6 +19,12 @@ _ONE: Final = 15.0  # seconds for one command
 _HOPS: Final = 6  # renames of one file that are followed
 
 
+#: A rename shows as a deletion where only the old path is looked at; that keeps git from comparing whole trees.
+_DELETIONS: Final = ("--diff-filter=D", "--no-renames")
+_KEPT: Final = 4  # histories that are remembered
+_GONE: Final[dict[tuple[str, str], dict[str, str] | None]] = {}
+
+
 class Renamed(NamedTuple):
     """A file that a commit renamed: its path now, and the last commit on the way."""
 
@@ -72,15 +78,29 @@ def _follow(index: Index, path: str) -> Renamed | None:
     if git.tree is None:
         return None
     commit = git.tree.commit
+    gone = _deleted(git, f"{git.tree.repo}/{git.tree.prefix}", commit)
     for _ in range(_HOPS):
-        # A rename shows as a deletion where only the old path is looked at; that keeps git from comparing whole trees.
-        line = git.run("log", "-1", "--diff-filter=D", "--no-renames", "--format=%H%x09%cs%x09%s", commit, "--", path)
+        if gone is not None:
+            line = gone.get(path, "")
+        else:
+            line = git.run(
+                "log", "-1", *_DELETIONS, "--format=%H%x09%cs%x09%s", commit, "--", git.tree.prefix + path
+            ).strip()
         if not line:
             return None
-        found, _, rest = line.strip().partition("\t")
+        found, _, rest = line.partition("\t")
         date, _, subject = rest.partition("\t")
         changes = git.run(
-            "show", "-m", "--first-parent", "-M50%", "--diff-filter=R", "--name-status", "-z", "--format=", found
+            "show",
+            "-m",
+            "--first-parent",
+            "-M50%",
+            "--diff-filter=R",
+            "--name-status",
+            "-z",
+            *git.tree.relative,
+            "--format=",
+            found,
         )
         fields = [field for field in changes.split("\0") if field]
         pairs = {
@@ -94,12 +114,38 @@ def _follow(index: Index, path: str) -> Renamed | None:
     return None
 
 
+def _deleted(git: _Git, repo: str, commit: str) -> dict[str, str] | None:
+    """Every Python file that the history deleted, with the last commit that did; None where it deleted none, or takes too long to tell.
+
+    One walk over the history answers for all paths, and for all states of a tree over one commit: asking git for each
+    path reads the history each time.
+    """
+    key = (repo, commit)
+    if key not in _GONE:
+        listing = git.run(
+            "log", *_DELETIONS, "--name-only", "-z", "--format=%x01%H%x09%cs%x09%s", commit,
+            *(git.tree.relative if git.tree else ()), "--", (git.tree.prefix if git.tree else "") + "*.py",
+        )  # fmt: skip
+        table: dict[str, str] = {}
+        for entry in listing.split("\x01")[1:]:
+            line, *paths = (part.strip("\n") for part in entry.split("\0"))
+            for path in paths:
+                if path:
+                    table.setdefault(path, line)
+        while len(_GONE) >= _KEPT:
+            _GONE.pop(next(iter(_GONE)))
+        _GONE[key] = table if listing else None
+    return _GONE[key]
+
+
 def dropped(index: Index, path: str, text: str) -> str:
     """The commit that last changed how often a text occurs in a file, in words; empty if that is not known."""
     git = index.derive("git", _Git)
     if git.tree is None:
         return ""
-    line = git.run("log", "-1", "--format=%h%x09%cs%x09%s", f"-S{text}", git.tree.commit, "--", path).strip()
+    line = git.run(
+        "log", "-1", "--format=%h%x09%cs%x09%s", f"-S{text}", git.tree.commit, "--", git.tree.prefix + path
+    ).strip()
     if not line:
         return ""
     commit, _, rest = line.partition("\t")
@@ -112,9 +158,11 @@ def defined_until(index: Index, path: str, name: str) -> str:
     git = index.derive("git", _Git)
     if git.tree is None:
         return ""
-    line = git.run("log", "-1", "--format=%H%x09%cs%x09%s", f"-S{name}", git.tree.commit, "--", path).strip()
+    line = git.run(
+        "log", "-1", "--format=%H%x09%cs%x09%s", f"-S{name}", git.tree.commit, "--", git.tree.prefix + path
+    ).strip()
     commit, _, rest = line.partition("\t")
-    before = git.run("show", f"{commit}^:{path}") if commit else ""
+    before = git.run("show", f"{commit}^:{git.tree.prefix}{path}") if commit else ""
     word = re.escape(name)
     bound = rf"(?m)^(?:(?:async[ \t]+def|def|class)[ \t]+{word}\b|{word}[ \t]*[:=]|from[ \t]+\S+[ \t]+import\b[^\n#]*\b{word}\b)"
     if not re.search(bound, before):

@@ -139,18 +139,28 @@ class FolderTree:
 
 
 class GitTree:
-    """The files of a commit (or any tree-ish), read with git plumbing: no checkout, no filters, no hooks."""
+    """The files of a commit (or any tree-ish), read with git plumbing: no checkout, no filters, no hooks.
 
-    def __init__(self, repo: Path, commit: str, exclude: Sequence[str] = ()) -> None:
+    With a prefix (`services/api/`) only the files of that folder, their paths counted from it; the commit stays known.
+    """
+
+    def __init__(self, repo: Path, commit: str, exclude: Sequence[str] = (), prefix: str = "") -> None:
         self.repo = repo
         self.commit = commit
+        self.prefix = prefix
         self._exclude = tuple(exclude)
         self._process: subprocess.Popen[bytes] | None = None
 
     @cached_property
     def id(self) -> str:
         """The id of the git tree."""
-        return git(self.repo, "rev-parse", "--verify", f"{self.commit}^{{tree}}").decode().strip()
+        where = f"{self.commit}:{self.prefix.rstrip('/')}" if self.prefix else f"{self.commit}^{{tree}}"
+        return git(self.repo, "rev-parse", "--verify", where).decode().strip()
+
+    @property
+    def relative(self) -> tuple[str, ...]:
+        """The option that makes `git log` and `git show` name files as this tree does, and leave out all others."""
+        return (f"--relative={self.prefix}",) if self.prefix else ()
 
     @cached_property
     def _blobs(self) -> dict[str, tuple[str, str]]:

@@ -141,11 +141,15 @@ def _native_stems(index: Index) -> frozenset[str]:
 
 
 def _ignored(index: Index, key: str) -> bool:
+    known: dict[str, Ignore | None] = index.derive("ignore files", lambda _: {})
     for folder in ("", *_above(key)):
-        path = f"{folder}/.gitignore" if folder else ".gitignore"
-        if not index.tree.exists(path):
+        if folder not in known:
+            path = f"{folder}/.gitignore" if folder else ".gitignore"
+            lines = index.tree.read(path).decode("utf-8", "replace").splitlines() if index.tree.exists(path) else None
+            known[folder] = Ignore(lines) if lines is not None else None
+        rules = known[folder]
+        if rules is None:
             continue
-        rules = Ignore(index.tree.read(path).decode("utf-8", "replace").splitlines())
         inner = key[len(folder) + 1 :] if folder else key
         if rules.match(f"{inner}.py") or rules.match(f"{inner}/"):
             return True
