@@ -14,7 +14,7 @@ from twin.kernel.masks import overlay
 from twin.kernel.names import collection_of, last, relative, singular, title
 from twin.kernel.semantics import Call, Rule, Semantics
 from twin.kernel.types import Body, after, parse_rfc3339, rfc3339, seconds_of
-from twin.services import kms_crypto
+from twin.services import kms_crypto, kms_import
 
 DOCS = "https://cloud.google.com/kms/docs/"
 REST = DOCS + "reference/rest/v1/projects.locations.keyRings"
@@ -278,7 +278,7 @@ def restore_version(call: Call) -> Body:
 
 def create_import_job(call: Call, body: Body) -> None:
     _check_id(last(call.name))
-    body.update(state="PENDING_GENERATION", expireTime=rfc3339(after(call.now, 3 * DAY)), createTime=call.stamp)
+    kms_import.create_job(call, body)
 
 
 def _busy(name: str) -> ApiError:
@@ -314,10 +314,11 @@ SEMANTICS = Semantics(
         "cryptoKeyVersions.patch": patch_version,
         "cryptoKeyVersions.destroy": destroy_version,
         "cryptoKeyVersions.restore": restore_version,
+        "cryptoKeyVersions.import": kms_import.import_version,
         **kms_crypto.METHODS,
     },
     creating={"keyRings": create_key_ring, "cryptoKeys": create_key, "importJobs": create_import_job},
-    viewing={"cryptoKeys": view_key, "cryptoKeyVersions": view_version},
+    viewing={"importJobs": kms_import.view_job, "cryptoKeys": view_key, "cryptoKeyVersions": view_version},
     deleting={"keyRings": remember_deleted, "cryptoKeys": delete_key, "cryptoKeyVersions": remember_deleted},
     children_first={"keyRings": _busy},
     permissions={
@@ -335,6 +336,7 @@ SEMANTICS = Semantics(
         "locations.generateRandomBytes": "cloudkms.locations.generateRandomBytes",
     },
     rules=(
+        *kms_import.RULES,
         Rule(
             "kms.rotation-at-least-a-day", "rotationPeriod is 24 hours to 876,000 hours", REST + ".cryptoKeys#CryptoKey"
         ),

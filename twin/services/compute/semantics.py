@@ -175,6 +175,38 @@ SEMANTICS = Semantics(
             "a forwarding rule may name an address by resource or by number",
             DOCS + "load-balancing/docs/forwarding-rule-concepts",
         ),
+        Rule(
+            "compute.stop-first",
+            "a running instance keeps its machine type",
+            DOCS + "compute/docs/instances/changing-machine-type-of-stopped-instance",
+        ),
+        Rule(
+            "compute.protected-instance",
+            "an instance with deletionProtection is not deleted",
+            DOCS + "compute/docs/instances/preventing-accidental-vm-deletion",
+        ),
+        Rule(
+            "compute.network-in-use-fails-later",
+            "deleting a network in use is accepted, its operation fails with RESOURCE_IN_USE_BY_ANOTHER_RESOURCE",
+            "k8s-config-connector recordings, computerouternatprivate _http.log",
+        ),
+        Rule(
+            "compute.rule-priorities",
+            "two rules of a policy cannot have one priority; a missing one is named in the refusal",
+            "k8s-config-connector recordings, computefirewallpolicyrule _http.log",
+        ),
+        Rule(
+            "compute.ssl-features",
+            "enabledFeatures follow from the profile",
+            DOCS + "load-balancing/docs/ssl-policies-concepts#defining_an_ssl_policy",
+        ),
+        Rule("compute.nat-timeouts", "time-outs of a NAT by default", DOCS + "nat/docs/tune-nat-configuration"),
+        Rule(
+            "compute.machine-defaults",
+            "what an instance gets besides what the request names (shielded settings, CPU platform, interface names)",
+            "",
+            "assumed",
+        ),
         Rule("compute.subnet-overlap", "overlapping ranges in a network are refused", DOCS + "vpc/docs/subnets"),
         Rule(
             "compute.urlmap-matchers",
