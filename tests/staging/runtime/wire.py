@@ -57,7 +57,7 @@ class Asking(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.answer = ask(*self._given, **self._headers)
+            self.answer = ask(*self._given, "GET", None, **self._headers)
         except (OSError, http.client.HTTPException) as error:
             self.error = error
 
