@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import subprocess
 from collections import Counter
@@ -48,6 +49,8 @@ class Operation:
     name: str
     urn: str
     properties: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    """Access entries that are there and that the program does not declare: the update would take them away."""
 
     def __str__(self) -> str:
         changed = f" ({', '.join(self.properties)})" if self.properties else ""
@@ -114,6 +117,11 @@ class Driver:
         losing = [item for item in preview.operations if item.kind in LOSING]
         if losing:
             raise DriverError(f"the engine would {losing[0]}: nothing is ever replaced or deleted from here")
+        lost = [(item, entry) for item in preview.operations for entry in item.lost]
+        if lost:
+            raise DriverError(
+                f"{lost[0][0]} would take away the access entry {lost[0][1]}: declare it, or remove it by hand"
+            )
         if len(preview.changes) > self._max:
             raise DriverError(
                 f"{len(preview.changes)} changes are more than the limit of {self._max}; nothing was changed"
@@ -197,8 +205,6 @@ class Driver:
         raise DriverError(f"an interrupted run left {left}, and the engine could not resolve it; run `pulumi refresh`")
 
     def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        import os
-
         return subprocess.run(
             [self._engine.pulumi, *arguments, "--stack", self._stack], cwd=self._folder, env={**os.environ, **self._variables},
             capture_output=True, text=True, check=False, timeout=600,
@@ -262,7 +268,8 @@ class _Seen:
             if data.type == _ROOT or data.type.startswith("pulumi:providers:"):
                 return
             properties = tuple(data.detailed_diff or ()) or tuple(data.diffs or ())
-            self.operations.append(Operation(kind, data.type, data.urn.rpartition("::")[2], data.urn, properties))
+            name = data.urn.rpartition("::")[2]
+            self.operations.append(Operation(kind, data.type, name, data.urn, properties, _lost(data)))
         elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
             self.errors.append(_MARKUP.sub("", event.diagnostic_event.message).strip())
 
@@ -303,6 +310,25 @@ def _nothing() -> None:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _lost(data: Any) -> tuple[str, ...]:
+    """Access entries of a dataset in the old inputs and not in the new ones."""
+    from infra.types import types
+    from infra.types.difference import entry_key
+
+    old, new = (getattr(side, "inputs", None) or {} for side in (data.old, data.new))
+    if (
+        not any(spec.unordered and name == "accesses" for name, spec in _fields(types(), data.type))
+        or "accesses" not in new
+    ):
+        return ()
+    kept = {entry_key(item) for item in new.get("accesses") or ()}
+    return tuple(json.dumps(item, sort_keys=True) for item in old.get("accesses") or () if entry_key(item) not in kept)
+
+
+def _fields(table: Mapping[str, Any], token: str) -> Sequence[tuple[str, Any]]:
+    return list(table[token].fields.items()) if token in table else []
 
 
 def _pending(item: Mapping[str, Any]) -> Operation:

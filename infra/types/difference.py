@@ -67,12 +67,12 @@ def _kind(old: Any, new: Any) -> str:
 
 def _lists(old: list[Any], new: list[Any], spec: FieldSpec, place: str) -> list[Difference]:
     if spec.unordered:
-        old, new = sorted(old, key=_key), sorted(new, key=_key)
+        old, new = sorted(old, key=entry_key), sorted(new, key=entry_key)
     if len(old) != len(new):
         return [Difference(place, "update", spec.replaces)]
     found: list[Difference] = []
     for index, (one, other) in enumerate(zip(old, new, strict=True)):
-        if spec.unordered and _key(one) == _key(other):
+        if spec.unordered and entry_key(one) == entry_key(other):
             continue
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             found += differences(one, other, spec.fields, f"{place}[{index}]")
@@ -81,9 +81,12 @@ def _lists(old: list[Any], new: list[Any], spec: FieldSpec, place: str) -> list[
     return found
 
 
-def _key(value: Any) -> str:
+def entry_key(value: Any) -> str:
+    """What an element of an unordered list is, however it is written: mails without case, links without their host."""
     if isinstance(value, Mapping):
-        pairs = ((key, _key(item).lower() if key.endswith("Email") else _key(item)) for key, item in value.items())
+        pairs = (
+            (key, entry_key(item).lower() if key.endswith("Email") else entry_key(item)) for key, item in value.items()
+        )
         return repr(sorted(pair for pair in pairs if not empty(value[pair[0]])))
     return plain(value) if isinstance(value, str) else repr(value)
 
@@ -118,9 +121,9 @@ def seen_inputs(
 
 def _seen_list(declared: list[Any], live: list[Any], spec: FieldSpec) -> list[Any]:
     if spec.unordered:
-        ranked = {_key(item): item for item in declared}
-        matched = [item for item in declared if _key(item) in {_key(one) for one in live}]
-        rest = [one for one in live if _key(one) not in ranked]
+        ranked = {entry_key(item): item for item in declared}
+        matched = [item for item in declared if entry_key(item) in {entry_key(one) for one in live}]
+        rest = [one for one in live if entry_key(one) not in ranked]
         if len(matched) == len(declared) and not rest:
             return declared
     pairs = _paired(declared, live)
