@@ -12,9 +12,9 @@ from typing import Final
 
 from regreen.facts.source import FileFacts, Index, Interests
 from regreen.facts.source.classes import LOCAL, Classes
+from regreen.facts.source.guards import CONDITIONAL, IMPORT_GUARDED, IN_TRY
 from regreen.facts.source.linearize import NoOrderError
 from regreen.facts.source.structure import ClassFacts
-from regreen.facts.source.visitor import CONDITIONAL, IMPORT_GUARDED, IN_TRY
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 

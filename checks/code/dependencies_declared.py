@@ -18,16 +18,10 @@ from typing import Final
 from regreen.facts.source import Context, Index, Interests
 from regreen.facts.source.declarations import inline_script
 from regreen.facts.source.distributions import declared, known, providers
+from regreen.facts.source.guards import CONDITIONAL, IMPORT_GUARDED, IMPORT_HANDLER, TYPE_CHECKING_ONLY, VERSION_GUARDED
 from regreen.facts.source.importpass import imports
 from regreen.facts.source.metadata import Metadata, metadata
 from regreen.facts.source.modules import modules
-from regreen.facts.source.visitor import (
-    CONDITIONAL,
-    IMPORT_GUARDED,
-    IMPORT_HANDLER,
-    TYPE_CHECKING_ONLY,
-    VERSION_GUARDED,
-)
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 

@@ -23,8 +23,8 @@ from regreen.facts.libraries.reading import names_at, names_in, reaches, through
 from regreen.facts.libraries.values import Values, Vocabulary
 from regreen.facts.source import Context, FileFacts, Index, Interests
 from regreen.facts.source.aside import is_aside
+from regreen.facts.source.context import dotted, last_name
 from regreen.facts.source.modules import DEFINED, modules
-from regreen.facts.source.visitor import dotted, last_name
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 

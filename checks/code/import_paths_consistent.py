@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from regreen.facts.source import Index, Interests
+from regreen.facts.source.guards import IMPORT_GUARDED, IMPORT_HANDLER, TYPE_CHECKING_ONLY
 from regreen.facts.source.importpass import imports
 from regreen.facts.source.modules import FILE, FOLDER, ModuleMap, modules
-from regreen.facts.source.visitor import IMPORT_GUARDED, IMPORT_HANDLER, TYPE_CHECKING_ONLY
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 

@@ -16,16 +16,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from regreen.facts.source import FileFacts, Index, Interests
+from regreen.facts.source.guards import CONDITIONAL, IMPORT_GUARDED, IMPORT_HANDLER, TYPE_CHECKING_ONLY, VERSION_GUARDED
 from regreen.facts.source.importpass import Own, imports
 from regreen.facts.source.modules import ABSENT, BEYOND, FILE, FOLDER, MISSING, ModuleMap, Target, modules
 from regreen.facts.source.unseen import module_may_exist, name_may_exist
-from regreen.facts.source.visitor import (
-    CONDITIONAL,
-    IMPORT_GUARDED,
-    IMPORT_HANDLER,
-    TYPE_CHECKING_ONLY,
-    VERSION_GUARDED,
-)
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 

@@ -24,7 +24,7 @@ import re2
 
 from regreen.facts.source import Context, Index, Interests
 from regreen.facts.source.aside import is_aside
-from regreen.facts.source.visitor import dotted, last_name
+from regreen.facts.source.context import dotted, last_name
 from regreen.model import Example, Severity, Verdict
 from regreen.policy import Policy
 

@@ -20,8 +20,8 @@ from regreen.facts.libraries.reading import names_in, reaches, through_reexports
 from regreen.facts.libraries.versions import Side, side
 from regreen.facts.source import Context, FileFacts, Index, Interests
 from regreen.facts.source.aside import is_aside
+from regreen.facts.source.context import last_name
 from regreen.facts.source.metadata import metadata
-from regreen.facts.source.visitor import last_name
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 

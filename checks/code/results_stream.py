@@ -14,7 +14,7 @@ from typing import Final
 
 from regreen.facts.source import Context, Index, Interests, Parents
 from regreen.facts.source.aside import is_aside
-from regreen.facts.source.visitor import dotted, last_name
+from regreen.facts.source.context import dotted, last_name
 from regreen.model import Example, Severity, Verdict
 from regreen.policy import Policy
 

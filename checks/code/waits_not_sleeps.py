@@ -12,8 +12,8 @@ import ast
 from typing import Any, Final
 
 from regreen.facts.source import Context, Index, Interests, Parents, last_name
+from regreen.facts.source.guards import IN_LOOP
 from regreen.facts.source.testcode import Suite, children
-from regreen.facts.source.visitor import IN_LOOP
 from regreen.model import Example, Severity, Verdict
 from regreen.policy import Policy
 

@@ -19,8 +19,8 @@ from typing import Final
 from regreen.facts.libraries.editing import Draft, Edit, UndecidedError, one_by_one
 from regreen.facts.source import Index
 from regreen.facts.source.aside import is_aside
+from regreen.facts.source.context import last_name
 from regreen.facts.source.modules import FILE, modules
-from regreen.facts.source.visitor import last_name
 from regreen.model import Example, Finding, Proposal, Risk, Safety, Splice, Undo
 from regreen.policy import Policy
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from regreen.facts.libraries.editing import Draft, UndecidedError
-from regreen.facts.source.visitor import dotted, last_name
+from regreen.facts.source.context import dotted, last_name
 from regreen.model import Finding, Span, Splice
 
 #: Callees whose first string argument names a module or something in it (unittest.mock, pytest, importlib).

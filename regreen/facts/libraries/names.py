@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from regreen.facts.source.visitor import dotted
+from regreen.facts.source.context import dotted
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _SCOPES: Final = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda})

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from regreen.facts.libraries.names import FunctionNode, Names, Space
 from regreen.facts.libraries.values import Values, Vocabulary
-from regreen.facts.source.visitor import last_name
+from regreen.facts.source.context import last_name
 
 ENGINES: Final = {
     "sqlalchemy.create_engine": "engine",

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 from regreen.facts.source import FileFacts, Index
+from regreen.facts.source.context import last_name
 from regreen.facts.source.modules import DEFINED, modules
 from regreen.facts.source.structure import ClassFacts
-from regreen.facts.source.visitor import last_name
 
 #: Bytes without which a class body holds nothing of interest.
 SUSPECT: Final = re.compile(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from regreen.facts.libraries.names import Binding, FunctionNode, Names, Space
-from regreen.facts.source.visitor import dotted, last_name
+from regreen.facts.source.context import dotted, last_name
 
 NOTHING: Final = "None"
 _DEEP: Final = 24

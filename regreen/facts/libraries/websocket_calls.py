@@ -15,7 +15,7 @@ from regreen.facts.libraries.names import Binding, FunctionNode, Names
 from regreen.facts.libraries.reading import through_reexports
 from regreen.facts.libraries.values import Values, Vocabulary
 from regreen.facts.source import FileFacts, Index
-from regreen.facts.source.visitor import Position, dotted, last_name
+from regreen.facts.source.context import Position, dotted, last_name
 
 #: Callee → family: `top` is the legacy client before 14 and the current one since; `current` and `legacy` say it.
 CONNECTS: Final = {

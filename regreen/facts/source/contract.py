@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from regreen.facts.source.context import Context, Parents
     from regreen.facts.source.index import Index
-    from regreen.facts.source.visitor import Context, Parents
     from regreen.model import Example, Finding, Proposal, Risk, Safety, Severity, Undo, Verdict
     from regreen.policy import Policy
 

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from regreen.facts.source.visitor import FunctionNode, dotted, last_name
+from regreen.facts.source.context import FunctionNode, dotted, last_name
 
 #: What a coroutine object itself has (https://docs.python.org/3/reference/datamodel.html#coroutine-objects).
 OWN: Final = frozenset(

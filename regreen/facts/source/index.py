@@ -12,8 +12,8 @@ from regreen.facts.source.text import SourceText
 from regreen.model import Finding, Severity, Span
 
 if TYPE_CHECKING:
+    from regreen.facts.source.context import Position
     from regreen.facts.source.trees import Tree
-    from regreen.facts.source.visitor import Position
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+from regreen.facts.source.guards import CONDITIONAL, IMPORT_HANDLER, IN_TRY, TYPE_CHECKING_ONLY, VERSION_GUARDED
 from regreen.facts.source.importpass import Own, imports
 from regreen.facts.source.index import Index
 from regreen.facts.source.modules import FILE, FOLDER, ModuleMap, Target, modules
 from regreen.facts.source.structure import IMPORTED, KIND
 from regreen.facts.source.syntax import Unreadable, parse
-from regreen.facts.source.visitor import CONDITIONAL, IMPORT_HANDLER, IN_TRY, TYPE_CHECKING_ONLY, VERSION_GUARDED
 
 _NOT_RUN: Final = TYPE_CHECKING_ONLY | IMPORT_HANDLER | VERSION_GUARDED
 _STEPS: Final = 400_000  # of all replays of a tree; real trees need a few thousand

@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from regreen.facts.source.context import Context, Parents, Position
 from regreen.facts.source.contract import Interests
 from regreen.facts.source.index import FileFacts, Index
 from regreen.facts.source.pytest_config import ConfigFile, Configuration, marker_name
-from regreen.facts.source.visitor import Context, Parents, Position
 
 #: pytest's own marks (`pytest --markers`).
 BUILTIN: Final = frozenset(

@@ -10,7 +10,7 @@ from regreen.facts.source import refused
 from regreen.facts.source.pathedits import edits
 
 if TYPE_CHECKING:
-    from regreen.facts.source.visitor import Context, FunctionNode, Scope
+    from regreen.facts.source.context import Context, FunctionNode, Scope
 
 # Kinds of a definition (`Structure.defs`, `ClassFacts.members`); DECORATED and CONDITIONAL are added as bits.
 VARIABLE: Final = 1

@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from regreen.facts.source.context import Context, last_name
 from regreen.facts.source.index import FileFacts, Index
 from regreen.facts.source.metadata import metadata
 from regreen.facts.source.pytest_config import Configuration
 from regreen.facts.source.syntax import quiet
-from regreen.facts.source.visitor import Context, last_name
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 

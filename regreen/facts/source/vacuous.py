@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from regreen.facts.source.context import dotted, last_name
 from regreen.facts.source.testcode import children, own_expressions
-from regreen.facts.source.visitor import dotted, last_name
 
 _BROAD: Final = frozenset({"Exception", "BaseException", "AssertionError"})
 _TALK: Final = frozenset(

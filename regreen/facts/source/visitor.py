@@ -9,162 +9,33 @@ from __future__ import annotations
 import ast
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from regreen.facts.source import refused
+from regreen.facts.source.context import Context, FunctionNode, Parents, Scope, last_name
+from regreen.facts.source.guards import (
+    CONDITIONAL,
+    IMPORT_GUARDED,
+    IMPORT_HANDLER,
+    IN_FINALLY,
+    IN_HANDLER,
+    IN_LOOP,
+    IN_TRY,
+    TYPE_CHECKING_ONLY,
+    VERSION_GUARDED,
+    condition_flags,
+    handles_import_error,
+    suppresses_import_error,
+)
 from regreen.facts.source.needles import Needles
 from regreen.facts.source.structure import WORDS, Structure
 
 if TYPE_CHECKING:
     from regreen.facts.source.contract import CodeCheck, FileHandler, NodeHandler, StatementHandler
 
-# Where a statement stands; bits of `Context.flags`.
-TYPE_CHECKING_ONLY: Final = 1
-IMPORT_GUARDED: Final = 2  # in the body of a try that handles ImportError, or of suppress(ImportError)
-IMPORT_HANDLER: Final = 4  # in the handler or else-branch of such a try
-CONDITIONAL: Final = 8  # under if, for, while, match, or in any other try
-IN_TRY: Final = 16
-IN_LOOP: Final = 32
-VERSION_GUARDED: Final = 64  # under a test of sys.version_info, sys.platform or os.name
-IN_HANDLER: Final = 128
-IN_FINALLY: Final = 256
-
-Parents: TypeAlias = "tuple[ast.AST, Parents] | None"
-Position: TypeAlias = tuple[int, int, int, int]
-
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-_IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 _NEVER: Final = 1 << 62
 _IMPORT_LINE: Final = re.compile(rb"[ \t]*(?:from[ \t]+(\.*)([\w.]*)|import[ \t]+([^#\n(]+))")
-
-
-class Scope:
-    """A module, class or function while it is being walked."""
-
-    __slots__ = ("bindings", "generator", "is_async", "kind", "name", "node", "parent", "qualname")
-
-    def __init__(self, kind: str, name: str, parent: Scope | None, node: ast.AST, is_async: bool = False) -> None:
-        self.kind = kind  # "module", "class" or "function"
-        self.name = name
-        self.parent = parent
-        self.node = node
-        self.is_async = is_async
-        self.generator = False  # an asynchronous generator, in which `return` takes no value
-        self.bindings: dict[str, str] = {}  # imported name -> dotted origin
-        self.qualname: str = f"{parent.qualname}.{name}" if parent and parent.qualname else name
-
-    @property
-    def function(self) -> Scope | None:
-        """The innermost function around this scope, itself included."""
-        scope: Scope | None = self
-        while scope is not None and scope.kind != "function":
-            scope = scope.parent
-        return scope
-
-
-def dotted(node: ast.AST) -> str:
-    """`a.b.c` for a chain of names, else an empty string. A call or subscript at the root ends the chain."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return ""
-    parts.append(node.id)
-    return ".".join(reversed(parts))
-
-
-def last_name(node: ast.expr) -> str:
-    """The last part of a callee's name: `connect` for `a.b().connect`."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-class Context:
-    """What a handler sees: the file, the place, and `emit`."""
-
-    def __init__(
-        self,
-        source: bytes,
-        tree: ast.Module,
-        structure: Structure,
-        stub: bool,
-        present: frozenset[bytes] = frozenset(),
-        roots: Set[bytes] = frozenset(),
-    ) -> None:
-        self.present = present  # which needles and names of all checks occur in the file, found in one pass
-        self.roots = roots  # what `imported_roots` says of the file
-        self.source = source
-        self.tree = tree
-        self.structure = structure
-        self.stub = stub
-        self.scope = Scope("module", "", None, tree)
-        self.module_scope = self.scope
-        self.flags = 0
-        self.awaits = b"await" in present
-        self.suspends = self.awaits or b"yield" in present
-        self._sink: list[tuple[Any, ...]] = []
-        self._lines: list[bytes] | None = None
-        self._memo: dict[str, Any] = {}
-
-    def emit(self, *record: Any) -> None:
-        """Add a record for the running check: primitives, tuples and lists of them (what `marshal` takes)."""
-        self._sink.append(record)
-
-    @property
-    def memo(self) -> dict[str, Any]:
-        """Scratch space of this file, shared by all checks: prefix keys with the check's id or a shared name."""
-        return self._memo
-
-    def at(self, node: ast.AST) -> Position:
-        """The position of a node: line, column, end line, end column."""
-        return (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
-
-    @property
-    def lines(self) -> list[bytes]:
-        """The file's lines in UTF-8, as `ast` counts them, without line ends."""
-        if self._lines is None:
-            self._lines = self.source.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        return self._lines
-
-    def segment(self, node: ast.AST) -> str:
-        """The source text of a node."""
-        line, column, end_line, end_column = self.at(node)
-        lines = self.lines
-        if line == end_line:
-            text = lines[line - 1][column:end_column]
-        else:
-            text = b"\n".join((lines[line - 1][column:], *lines[line : end_line - 1], lines[end_line - 1][:end_column]))
-        return text.decode("utf-8", "replace")
-
-    def origin(self, node: ast.AST, scope: Scope | None = None) -> str:
-        """Where a dotted name comes from: `websockets.connect` for `ws.connect` after `import websockets as ws`.
-
-        Follows imports of the enclosing scopes only. Returns an empty string where the root is not imported, is a
-        parameter of an enclosing function, or is not a plain name. A relative import starts with its dots.
-        """
-        name = dotted(node)
-        if not name:
-            return ""
-        root, _, rest = name.partition(".")
-        here: Scope | None = scope or self.scope
-        while here is not None:
-            found = here.bindings.get(root)
-            if found is not None:
-                return f"{found}.{rest}" if rest else found
-            if isinstance(here.node, FunctionNode) and root in _parameters(here.node):
-                return ""
-            here = here.parent
-        return ""
-
-
-def _parameters(node: FunctionNode) -> set[str]:
-    arguments = node.args
-    names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-    names.update(a.arg for a in (arguments.vararg, arguments.kwarg) if a is not None)
-    return names
 
 
 class Dispatch:
@@ -328,61 +199,6 @@ def _hit_lines(source: bytes, needles: frozenset[bytes]) -> list[int]:
     return sorted({bisect_right(starts, position) + 1 for position in positions})
 
 
-def _handles_import_error(node: ast.Try | ast.TryStar) -> bool:
-    for handler in node.handlers:
-        kinds = handler.type
-        if kinds is None:
-            return True
-        for kind in kinds.elts if isinstance(kinds, ast.Tuple) else (kinds,):
-            if last_name(kind) in _IMPORT_ERRORS:
-                return True
-    return False
-
-
-_ORDINARY: Final = frozenset({ast.Call, ast.BoolOp, ast.BinOp, ast.NamedExpr})
-
-
-def _condition_flags(test: ast.expr) -> tuple[int, int]:
-    """Extra flags of the body and of the else-branch of an `if`."""
-    if test.__class__ in _ORDINARY:
-        return CONDITIONAL, CONDITIONAL
-    negated = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
-    inner = test.operand if isinstance(test, ast.UnaryOp) and negated else test
-    if last_name(inner) == "TYPE_CHECKING":
-        return (CONDITIONAL, TYPE_CHECKING_ONLY) if negated else (TYPE_CHECKING_ONLY, CONDITIONAL)
-    if isinstance(inner, ast.Constant) and inner.value is False and not negated:
-        return TYPE_CHECKING_ONLY, 0
-    if isinstance(inner, ast.Compare):
-        text = dotted(inner.left.value) if isinstance(inner.left, ast.Subscript) else dotted(inner.left)
-        if text in (
-            "sys.version_info",
-            "sys.platform",
-            "os.name",
-            "version_info",
-            "six.PY2",
-            "sys.implementation.name",
-        ):
-            return CONDITIONAL | VERSION_GUARDED, CONDITIONAL | VERSION_GUARDED
-    if dotted(inner) in ("six.PY2", "six.PY3", "PY2", "PY3"):
-        return CONDITIONAL | VERSION_GUARDED, CONDITIONAL | VERSION_GUARDED
-    return CONDITIONAL, CONDITIONAL
-
-
-def _suppresses_import_error(node: ast.With | ast.AsyncWith) -> bool:
-    for item in node.items:
-        call = item.context_expr
-        if (
-            isinstance(call, ast.Call)
-            and last_name(call.func) in ("suppress", "raises", "try_import", "check_imports")
-            and (
-                last_name(call.func) in ("try_import", "check_imports")
-                or any(last_name(a) in _IMPORT_ERRORS for a in call.args)
-            )
-        ):
-            return True
-    return False
-
-
 _LOOP_ONLY: Final = frozenset({ast.Break, ast.Continue})
 _Frame: TypeAlias = "tuple[Iterator[ast.stmt], Scope, int]"
 _Hit: TypeAlias = "tuple[int, Any, ast.AST, Parents, Scope, int]"
@@ -452,7 +268,7 @@ def _walk(
             if kind is ast.If:
                 assert isinstance(node, ast.If)
                 header = (node.test,)
-                first, second = _condition_flags(node.test)
+                first, second = condition_flags(node.test)
                 pushed = [(iter(node.body), scope, flags | first)]
                 if node.orelse:
                     pushed.append((iter(node.orelse), scope, flags | second))
@@ -475,7 +291,7 @@ def _walk(
             elif kind is ast.Try or kind is ast.TryStar:
                 assert isinstance(node, ast.Try | ast.TryStar)
                 header = ()
-                guard = _handles_import_error(node)
+                guard = handles_import_error(node)
                 extra = (IMPORT_GUARDED if guard else 0) | IN_TRY
                 pushed = [(iter(node.body), scope, flags | extra | (0 if guard else CONDITIONAL))]
                 after = (IMPORT_HANDLER if guard else 0) | CONDITIONAL
@@ -494,7 +310,7 @@ def _walk(
             elif kind is ast.With or kind is ast.AsyncWith:
                 assert isinstance(node, ast.With | ast.AsyncWith)
                 header = node.items
-                guard = _suppresses_import_error(node)
+                guard = suppresses_import_error(node)
                 pushed = [(iter(node.body), scope, flags | (IMPORT_GUARDED if guard else 0))]
                 if scope.kind != "function":
                     structure.bound(node, scope, flags)
