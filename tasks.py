@@ -90,6 +90,7 @@ def _plan() -> Plan:
         "python": "the target's interpreter: its own pytest runs before and after",
         "static-only": "accept that changed tests are not executed",
         "unsafe": "also run remedies that are graded unsafe",
+        "out-of-order": "run the phase although one that it comes after has not passed",
         "include-uncommitted": "start from the work tree as it is, not from HEAD",
         "fresh": "start over: a new branch, and a new scratch copy of the patient",
     }
@@ -103,6 +104,7 @@ def remediate(
     python: str = "",
     static_only: bool = False,
     unsafe: bool = False,
+    out_of_order: bool = False,
     include_uncommitted: bool = False,
     fresh: bool = False,
 ) -> None:
@@ -116,6 +118,7 @@ def remediate(
         chosen = commands.options(
             only=tuple(filter(None, map(str.strip, only.split(",")))),
             unsafe=unsafe,
+            out_of_order=out_of_order,
             dry_run=dry_run,
             include_uncommitted=include_uncommitted,
             static_only=static_only,
@@ -295,8 +298,93 @@ def twin_env(c: Context, state: str = "") -> None:
     _end(run)
 
 
+def _staging(state: str) -> Path:
+    return Path(state) if state else commands.cache_root() / "staging"
+
+
+_STAGING = "staging's folder; by default `staging` in the cache folder"
+
+
+@task(
+    name="up",
+    help={
+        "as-found": "with every fault of patient/cloud/faults.toml",
+        "minimal": "feed, ingest, writer and api only",
+        "code": "the patient's code; by default the bundled patient with phases 1 and 2 behind it",
+        "otlp": "where the services send their traces, such as http://127.0.0.1:4318",
+        "rate": "trades a second; 0 for all at once",
+        "state": _STAGING,
+    },
+)
+def staging_up(
+    c: Context,
+    as_found: bool = False,
+    minimal: bool = False,
+    code: str = "",
+    otlp: str = "",
+    rate: float = 10.0,
+    state: str = "",
+) -> None:
+    """Start the bundled system on the local Google Cloud, and wait until it is healthy."""
+
+    def run() -> int:
+        from regreen.prepared import prepared
+        from twin.staging_keeper import start
+
+        place = Path(code).resolve() if code else prepared(HERE / "patient", _plan(), CATALOGUE, HERE / "remedies")
+        cloud = "as-found" if as_found else "healthy"
+        facts = start(_staging(state), code=str(place), cloud=cloud, minimal=minimal, otlp=otlp, rate=rate)
+        print(
+            f"staging answers at {facts['balancer']} (Host: {facts['host']}), up in {sum(facts['seconds'].values()):.1f} s"
+        )
+        print('next: eval "$(invoke staging.env)"; invoke staging.down ends it')
+        return commands.OK
+
+    _end(run)
+
+
+@task(name="down", help={"state": _STAGING})
+def staging_down(c: Context, state: str = "") -> None:
+    """Stop the staging system; remove its processes, ports and files."""
+
+    def run() -> int:
+        from twin.staging_keeper import stop
+
+        print("staging is down" if stop(_staging(state)) else "no staging system was running")
+        return commands.OK
+
+    _end(run)
+
+
+@task(name="env", help={"state": _STAGING})
+def staging_env(c: Context, state: str = "") -> None:
+    """Print where the staging system is, for a shell; the twin's own variables too."""
+
+    def run() -> int:
+        from twin.process import env
+        from twin.staging_keeper import find
+
+        facts = find(_staging(state))
+        if facts is None:
+            raise commands.UsageError("no staging system runs: start one with `invoke staging.up`")
+        stack = {
+            "STACK_BALANCER": facts["balancer"],
+            "STACK_HOST": facts["host"],
+            "STACK_API_URL": facts["services"]["api"],
+            "STACK_FEED_URL": facts["services"]["websocket-service"].replace("http", "ws", 1),
+            "STACK_TOKEN": facts["bypass_key"],
+            "STACK_FEED_TOKEN": facts["feed_token"],
+        }
+        for name, value in (env(_staging(state)) | stack).items():
+            print(f"export {name}={shlex.quote(value)}")
+        return commands.OK
+
+    _end(run)
+
+
 namespace = Collection(diagnose, remediate, undo, report, ratchet, bench, docs)
 namespace.add_collection(Collection("twin", twin_up, twin_down, twin_reset, twin_env))
+namespace.add_collection(Collection("staging", staging_up, staging_down, staging_env))
 
 
 def main() -> None:

@@ -19,6 +19,8 @@ FILE: Final = "decisions.toml"
 #: product-defect: the test is right and the product is wrong; it does not keep a remedy away.
 #: approve: go ahead with a change that cannot be taken back; it answers nothing else.
 KINDS: Final = ("accept", "wont-fix", "defer", "product-defect", "approve")
+#: The condition that a decision about a red test names.
+TESTS_PASS: Final = "run.tests-pass"  # noqa: S105 - a condition, no password
 _LEAVE: Final = frozenset({"accept", "wont-fix", "defer"})
 
 
@@ -30,7 +32,8 @@ class DecisionsError(SourceError):
 class Decision:
     """One answer. `check` and `subject` may be patterns (`*`, `?`); a fingerprint, where given, must match too.
 
-    For a test that is red, `subject` is the test (`path::Class::name`) and `check` may be anything that fits it.
+    For a test that is red, `subject` is the test (`path::Class::name`) and `check` is `run.tests-pass`; a product
+    defect may name the check of a finding instead, if it names the test itself and no pattern.
     """
 
     check: str
@@ -54,10 +57,13 @@ class Decision:
 
     def answers_test(self, test: str) -> bool:
         """Whether it speaks of this red test: as a whole, or as `path::Class::name` without its parameters."""
-        if not self.subject or self.fingerprint:
+        if not self.subject or self.fingerprint or self.approves:
             return False
         bare = test.partition("[")[0]
-        return _like(test, self.subject) or _like(bare, self.subject)
+        if not (_like(test, self.subject) or _like(bare, self.subject)):
+            return False
+        # What is said of findings says nothing of red tests: a broad subject would answer any of them.
+        return _like(TESTS_PASS, self.check) or (self.decision == "product-defect" and self.subject in (test, bare))
 
     @property
     def approves(self) -> bool:

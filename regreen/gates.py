@@ -141,6 +141,8 @@ def judge_tests(evidence: Evidence) -> GateItem:
     red = (*found.unmasked, *found.revealed, *found.still_red)
     waiting = open_tests(found, evidence.decisions)
     counts = f"{found.after.collected} tests collected ({found.before.collected} before)"
+    if found.flaky:
+        counts += f"; {len(found.flaky)} flaky, first {found.flaky[0].test}"
     if waiting:
         text = f"{counts}; {len(waiting)} red tests wait for a decision, first {waiting[0].test}"
         return GateItem(TESTS, GateState.FAIL, text, len(waiting), len(red) - len(waiting))

@@ -25,6 +25,7 @@ from regreen.run.base import Base, abandon, find_base, fork_of, locate, require_
 from regreen.run.history import load_note, load_records, read_history, run_folder, save_record, settle
 from regreen.run.look import Eye, Sight
 from regreen.run.options import OptionError
+from regreen.run.order import require_order
 from regreen.run.record import (
     DecisionUsed,
     Dropped,
@@ -127,6 +128,7 @@ def _run(setting: _Setting, commits: Commits, messages: list[str]) -> RunResult:
         options.say(message)
     messages = list(base.messages)
     start = base.start
+    messages += require_order(setting.phase, repository, journal, base.tip, options)
     eye = Eye.of(repository, start.base, setting.catalogue, options)
     with setting.timed("diagnose before"):
         before = eye.look(eye.tree(start.base))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from .constant import Const, NotConstantError, fold
-from .formatting import Template, braces, percent, without_str
+from .formatting import Template, braces, concatenated, percent, without_str
 from .project import Definition, Project
 from .source import Function, Module, dotted, last_name
 from .syntax import iterated, only_passes_on, plain
@@ -162,6 +162,8 @@ def value(node: ast.expr, scope: Scope) -> Value:
             return _formatted(node, scope)
         case ast.BinOp(op=ast.Mod(), left=ast.Constant(value=str() as template)):
             return _percent(template, node.right, scope) or _generic(node, scope)
+        case ast.BinOp(op=ast.Add()):
+            return _joined(node, scope) or _generic(node, scope)
         case ast.Compare(ops=[ast.Eq()], left=ast.Call(func=ast.Name(id="type"))):
             return _generic(ast.Compare(node.left, [ast.Is()], node.comparators), scope)
     return _generic(node, scope)
@@ -376,6 +378,12 @@ def _percent(template: str, right: ast.expr, scope: Scope) -> Value | None:
     if parts is None or len(parts[1]) != len(given) or any(isinstance(item, ast.Starred) for item in given):
         return None
     return _filled(parts, {str(index): item for index, item in enumerate(given)}, scope)
+
+
+def _joined(node: ast.BinOp, scope: Scope) -> Value | None:
+    """`"a " + x + " b"` as the f-string that it is, if x is a string; if it is none, the test could not pass."""
+    parts = concatenated(node)
+    return _pieces(parts[0], [value(part, scope) for part in parts[1]]) if parts is not None else None
 
 
 def _filled(parts: Template | None, given: Mapping[str, ast.expr], scope: Scope) -> Value | None:

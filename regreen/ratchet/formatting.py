@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import string
 from dataclasses import dataclass
@@ -51,6 +52,27 @@ def percent(template: str) -> Template | None:
             fields.append(Field(str(len(fields)), letter.replace("s", "")))
             pieces.append(text)
     return pieces, fields
+
+
+def concatenated(node: ast.BinOp) -> tuple[list[str], list[ast.expr]] | None:
+    """The pieces of `"a " + x + " b"`, and what stands between them; None where no part is a written-down text."""
+    parts, pending = list[ast.expr](), [node.right, node.left]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add):
+            pending += [part.right, part.left]
+        else:
+            parts.append(part)
+    if any(isinstance(part, ast.JoinedStr) for part in parts):
+        return None
+    pieces, between = [""], list[ast.expr]()
+    for part in parts:
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            pieces[-1] += part.value
+        else:
+            between.append(part)
+            pieces.append("")
+    return (pieces, between) if len(between) < len(parts) else None
 
 
 def without_str(text: str) -> str:

@@ -57,9 +57,7 @@ class Eye:
 
     def tree(self, commit: str) -> GitTree:
         """The target's tree in a commit, without what its policy excludes."""
-        # The commit itself where it can be: remedies follow its history. A folder of a repository is a bare tree.
-        start = self.repository.tree(commit) if self.repository.prefix else commit
-        return GitTree(self.repository.folder, start, self.policy.exclude)
+        return GitTree(self.repository.folder, commit, self.policy.exclude, self.repository.prefix)
 
     def look(self, tree: GitTree | OverlayTree) -> Sight:
         """Judge a tree."""

@@ -65,7 +65,7 @@ class Options:
 
     `only` names remedies (or checks, for all remedies that close them); empty means all of the phase.
     `copies` is the cache folder for targets that are in no repository, `cache` the source engine's.
-    `fresh` starts a new branch instead of continuing an unmerged one. `python` runs the target's own tests;
+    `out_of_order` runs a phase before those it comes after have passed. `fresh` starts a new branch instead of continuing an unmerged one. `python` runs the target's own tests;
     `suites` replaces the plan's. `say` gets remarks as they come; `checkpoint` is for tests.
     """
 
@@ -76,6 +76,7 @@ class Options:
     dry_run: bool = False
     include_uncommitted: bool = False
     static_only: bool = False
+    out_of_order: bool = False
     fresh: bool = False
     python: Path | None = None
     suites: tuple[tuple[str, ...], ...] | None = None

@@ -30,6 +30,7 @@ def summary(record: RunRecord) -> str:
         lines.append(
             f"  tests        {tests.before.collected} collected before, {tests.after.collected} after;"
             f" {len(tests.unmasked)} unmasked, {len(tests.regressions)} regressions"
+            + (f", {len(tests.flaky)} flaky" if tests.flaky else "")
         )
     elif record.tests_note:
         lines.append(f"  tests        {record.tests_note}")

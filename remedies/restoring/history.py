@@ -113,7 +113,7 @@ def _walk(tree: GitTree, paths: Sequence[str], depth: int, until: float) -> tupl
     """The changes of some files, newest first, along first parents; and whether that is all of the history."""
     out = _git_log(
         tree, until, "--first-parent", "--diff-merges=first-parent", "--no-renames", f"--max-count={depth}", "--stdin",
-        data=os.fsencode("".join(("--\n", *(f"{path}\n" for path in paths if "\n" not in path)))),
+        data=os.fsencode("".join(("--\n", *(f"{tree.prefix}{path}\n" for path in paths if "\n" not in path)))),
     )  # fmt: skip
     table: dict[str, list[_Step]] = {}
     for step, path in _steps(out):
@@ -123,7 +123,7 @@ def _walk(tree: GitTree, paths: Sequence[str], depth: int, until: float) -> tupl
 
 def _follow(tree: GitTree, path: str, until: float) -> list[_Step]:
     """The changes of one file, newest first, also under the names that it had before."""
-    out = _git_log(tree, until, "--follow", "-M", f"--max-count={_VERSIONS}", "--", path)
+    out = _git_log(tree, until, "--follow", "-M", f"--max-count={_VERSIONS}", "--", tree.prefix + path)
     return [step for step, _ in _steps(out)]
 
 
@@ -134,7 +134,7 @@ def _git_log(tree: GitTree, until: float, *arguments: str, data: bytes | None = 
         marker, rest, options = "--", options[place + 1 :], options[:place]
     command = [
         "git", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false", "-C", str(tree.repo), "--literal-pathspecs", "log", "-z", "--raw",
-        "--no-abbrev", "--no-color", "--no-ext-diff", "--no-textconv", _FORMAT, *options, tree.commit, *([marker, *rest] if marker else ()),
+        "--no-abbrev", "--no-color", "--no-ext-diff", "--no-textconv", *tree.relative, _FORMAT, *options, tree.commit, *([marker, *rest] if marker else ()),
     ]  # fmt: skip
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from regreen.facts.testrun.checkout import check_out
-from regreen.facts.testrun.execute import Interpreter, InterpreterError, Limits, interpreter, run_tests
-from regreen.facts.testrun.results import Category, Outcome, TestComparison, TestResult, TestRun, compare
+from regreen.facts.testrun.execute import Interpreter, InterpreterError, Limits, interpreter, passing_again, run_tests
+from regreen.facts.testrun.results import RED, Category, Outcome, TestComparison, TestResult, TestRun, compare
 
 __all__ = [
+    "RED",
     "Category",
     "Interpreter",
     "InterpreterError",
@@ -18,5 +19,6 @@ __all__ = [
     "check_out",
     "compare",
     "interpreter",
+    "passing_again",
     "run_tests",
 ]

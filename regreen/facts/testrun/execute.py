@@ -144,6 +144,20 @@ def run_tests(
     )
 
 
+def passing_again(
+    python: Interpreter, checkout: Path, target: Path, tests: Sequence[str], limits: Limits
+) -> frozenset[str]:
+    """Those of some red tests of a checkout that pass when they are run once more, on their own: they are flaky."""
+    if not tests:
+        return frozenset()
+    record = _Record(f"{checkout}{os.sep}")
+    with tempfile.TemporaryDirectory(prefix="regreen-tests-") as scratch:
+        done = _pytest(python, checkout, target, tests, limits, Path(scratch) / "again")
+        record.read(done.lines, collects=False)
+    passed = {result.test for result in record.results() if result.outcome is Outcome.PASSED}
+    return frozenset(tests) & passed
+
+
 def _broken(test: str, error: str) -> TestResult:
     return TestResult(test, Outcome.ERROR, classify(error), redact(_headline(error)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -104,7 +104,8 @@ class TestComparison:
     `regressions` were green and are red; they block. `lost` were collected and are not (their module still
     is); they block too, whatever their colour was. `unmasked` could not fail before a change and now do:
     product defects, kept. `revealed` were not collected or not run before, and are red. `still_red` were red before.
-    `fixed` were red, or not collected, and pass.
+    `fixed` were red, or not collected, and pass. `flaky` were red and, run again on the same tree, were not: they are
+    neither regressions nor fixed.
     """
 
     __test__ = False
@@ -117,6 +118,7 @@ class TestComparison:
     revealed: tuple[TestResult, ...] = ()
     still_red: tuple[TestResult, ...] = ()
     fixed: tuple[str, ...] = ()
+    flaky: tuple[TestResult, ...] = ()
 
     @property
     def problem(self) -> str:
@@ -126,8 +128,16 @@ class TestComparison:
         return f"after: {self.after.problem}" if self.after.problem else ""
 
 
-def compare(before: TestRun, after: TestRun, unmasks: Iterable[str] = ()) -> TestComparison:
-    """The difference of two runs; `unmasks` are names of tests that could not fail before."""
+def compare(
+    before: TestRun,
+    after: TestRun,
+    unmasks: Iterable[str] = (),
+    flaky: tuple[Collection[str], Collection[str]] = ((), ()),
+) -> TestComparison:
+    """The difference of two runs; `unmasks` are names of tests that could not fail before.
+
+    `flaky` are the tests that were red in the run before, and in the run after, and passed when run again there.
+    """
     old = {result.test: result for result in before.results}
     new = {result.test: result for result in after.results}
     unmaskable = frozenset(unmasks)
@@ -146,7 +156,7 @@ def compare(before: TestRun, after: TestRun, unmasks: Iterable[str] = ()) -> Tes
             revealed.append(error)
     for test, result in new.items():
         earlier = old.get(test)
-        if result.outcome not in RED:
+        if result.outcome not in RED or test in flaky[1]:
             continue
         if earlier is not None and earlier.outcome in RED:
             still.append(result)
@@ -168,7 +178,11 @@ def compare(before: TestRun, after: TestRun, unmasks: Iterable[str] = ()) -> Tes
         fixed=tuple(
             test
             for test, result in new.items()
-            if result.outcome is Outcome.PASSED and (test not in old or old[test].outcome in RED)
+            if result.outcome is Outcome.PASSED
+            and (test not in old or (old[test].outcome in RED and test not in flaky[0]))
+        ),
+        flaky=tuple(
+            result for test, result in {**old, **new}.items() if test in flaky[1] or (test in flaky[0] and test in new)
         ),
     )
 

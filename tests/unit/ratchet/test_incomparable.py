@@ -94,6 +94,7 @@ def test_percent_and_format_are_the_f_string(judged: Judge) -> None:
     assert judged(old, "assert f(1) == f'a {x}, {y!r}'").grade is Grade.EQUAL
     assert judged(old, "assert f(1) == 'a {}, {!r}'.format(x, y)").grade is Grade.EQUAL
     assert judged(old, "assert f(1) == f'a {x}, {y}'").grade is Grade.CHANGED
+    assert judged("assert f(1) == 'a ' + x + ' b'", "assert f(1) == f'a {x} b'").grade is Grade.EQUAL
     assert judged("assert f(1) == 'a %s' % x", "assert f(1) == f'a {x}'").grade is not Grade.EQUAL  # x may be a tuple
 
 

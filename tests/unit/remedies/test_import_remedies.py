@@ -236,3 +236,22 @@ def test_a_canonical_path_keeps_the_layout(before: str, after: str) -> None:
 
     edits, _ = compose(tree, proposal.changes)
     assert edits == {"v.py": after.encode()}
+
+
+def test_a_folder_of_a_repository_has_its_part_of_the_history(tmp_path: Path) -> None:
+    subprocess.run(("git", "init", "-q", str(tmp_path)), check=True)
+    git(tmp_path, "config", "user.email", "a@example.org")
+    git(tmp_path, "config", "user.name", "A")
+    write(tmp_path, {f"api/{path}": text for path, text in PROJECT.items()})
+    commit(tmp_path, "start")
+    git(tmp_path, "mv", "api/src/app/old", "api/src/app/new")
+    commit(tmp_path, "the move")
+    write(tmp_path, {"api/src/app/other.py": "class Clock:\n    pass\n"})
+    commit(tmp_path, "another clock")
+    tree = GitTree(tmp_path, "HEAD", prefix="api/")
+
+    proposal = proposed(rewrite_import, tree)
+
+    edits, _ = compose(tree, proposal.changes)
+    assert edits == {"tests/test_a.py": b"from app.new.clock import Clock\n"}
+    assert "the move" in proposal.changes[0].evidence

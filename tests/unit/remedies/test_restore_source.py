@@ -13,6 +13,7 @@ from regreen.facts.source import FolderTree, GitTree, OverlayTree, Tree, survey
 from regreen.model import Proposal, Safety, compose
 from regreen.policy import Policy
 from remedies.code import restore_source
+from remedies.restoring.history import breaks
 
 GOOD = 'def f():\n    """Say."""\n    return "Text."\n'
 QUOTES = 'def f():\n    """Say.\n    return ""Text."\n'
@@ -156,3 +157,13 @@ def test_both_sides_of_a_conflict_are_named(repository: Repository) -> None:
     (refusal,) = proposal(repository.tree()).refusals
 
     assert refusal.reason == "2 merge conflicts between HEAD and origin/topic, committed unresolved"
+
+
+def test_a_folder_of_a_repository_has_its_part_of_the_history(repository: Repository) -> None:
+    (repository.root / "api").mkdir()
+    repository.commit("whole", **{"api/a": GOOD})
+    broke = repository.commit("the quotes went", **{"api/a": QUOTES})
+
+    found = breaks(GitTree(repository.root, "HEAD", prefix="api/"), ["a.py"])["a.py"]
+
+    assert (found.commit, found.good) == (broke, GOOD.encode())

@@ -74,13 +74,22 @@ def test_a_fingerprint_must_match_as_well() -> None:
         ("tests/test_b.py::TestX::test_y", 9),
         ("tests/test_b.py::TestX::test_y[case-1]", 9),
         ("tests/test_b.py::TestX::test_yy", 0),
-        ("tests/test_a.py::test_q[1]", 1),
+        ("tests/test_a.py::test_q[1]", 0),  # what is said of findings says nothing of red tests
     ],
 )
 def test_a_red_test_is_answered_with_or_without_its_case(test: str, line: int) -> None:
     answer = on(date(2026, 1, 1)).on_test(test)
 
     assert (answer.line if answer else 0) == line
+
+
+def test_a_pattern_over_red_tests_must_say_so() -> None:
+    text = GOOD.replace("code.tests-*", "run.tests-pass")
+    defect = GOOD.replace('"accept"', '"product-defect"')
+
+    assert on(date(2026, 1, 1), text).on_test("tests/test_a.py::test_q[1]") is not None
+    assert on(date(2026, 1, 1), defect).on_test("tests/test_a.py::test_q[1]") is None
+    assert on(date(2026, 1, 1), text.replace('"accept"', '"approve"')).on_test("tests/test_a.py::test_q") is None
 
 
 def test_brackets_of_a_test_id_are_no_pattern() -> None:
@@ -99,7 +108,7 @@ def test_a_target_without_the_file_has_none() -> None:
     [
         ('reason = "agreed"\n', "", "decisions.toml:1: decision 1: the field 'reason' is missing"),
         ('who = "bob"', 'who = " "', "decisions.toml:14: decision 2: 'who' is empty"),
-        ('"accept"', '"accepted"', "decisions.toml:4: decision 1: 'decision' must be one of accept, wont-fix, defer, product-defect, not 'accepted'"),
+        ('"accept"', '"accepted"', "decisions.toml:4: decision 1: 'decision' must be one of accept, wont-fix, defer, product-defect, approve, not 'accepted'"),
         ("2026-06-30", "2026", "decisions.toml:7: decision 1: 'until' must be a date such as 2027-06-30"),
         ('"2026-12-31"', '"soon"', "decisions.toml:15: decision 2: 'until' is not a date such as 2027-06-30: 'soon'"),
         ("until = 2026-06-30\n", "", "decisions.toml:1: decision 1: the field 'until' is missing: a decision has a last day, such as 2027-06-30"),

@@ -20,7 +20,7 @@ FILES = {
     "conftest.py": "",
 }
 DECISION = """[[decision]]
-check = "tests"
+check = "run.tests-pass"
 subject = "tests/test_*.py*"
 decision = "product-defect"
 reason = "issue 7"
@@ -91,3 +91,37 @@ def test_a_wrong_interpreter_is_said_before_anything_is_done(tmp_path: Path) -> 
 
     assert everything(target) == found
     assert not (target / ".git/regreen").exists()
+
+
+FLAKY = """
+from pathlib import Path
+from lib import WORD
+
+def test_now_and_then():
+    runs = Path({path!r})
+    with runs.open("a") as file:
+        file.write(".")
+    assert WORD and len(runs.read_text()) != 2
+"""
+
+
+def test_a_red_test_that_passes_when_run_again_is_no_regression(tmp_path: Path) -> None:
+    toys = catalogue((Replace("alpha", "one"),), CHECKS[:1])
+    files = {
+        "tests/test_a.py": FLAKY.format(path=str(tmp_path / "runs")),
+        "lib.py": "WORD = 'alpha'\n",
+        "conftest.py": "",
+    }
+    target = repository(tmp_path / "t", files)
+
+    record = remediate(
+        target, plan(toys), 1, toys, options(tmp_path, static_only=False, python=Path(sys.executable))
+    ).record
+
+    assert (tmp_path / "runs").read_text() == "..."
+    assert record.tests is not None
+    assert [item.test for item in record.tests.flaky] == ["tests/test_a.py::test_now_and_then"]
+    assert record.tests.regressions == ()
+    assert gate_item(record, "tests") == (
+        GateState.PASS, "1 tests collected (1 before); 1 flaky, first tests/test_a.py::test_now_and_then; none is red",
+    )  # fmt: skip

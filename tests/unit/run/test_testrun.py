@@ -90,6 +90,16 @@ def test_two_runs_differ_in_one_way(before: TestRun, after: TestRun, field: str,
     assert filled == {field: tests}
 
 
+def test_what_passes_when_run_again_is_flaky_and_nothing_else() -> None:
+    got_red = compare(run(a=GREEN, b=GREEN), run(a=RED, b=RED), (), ((), ["t.py::a"]))
+    got_green = compare(run(a=RED, b=RED), run(a=GREEN, b=GREEN), (), (["t.py::a"], ()))
+
+    assert [item.test for item in got_red.flaky] == ["t.py::a"]
+    assert [item.test for item in got_red.regressions] == ["t.py::b"]
+    assert [item.test for item in got_green.flaky] == ["t.py::a"]
+    assert got_green.fixed == ("t.py::b",)
+
+
 def test_an_unmasked_test_is_known_by_its_name_without_its_case() -> None:
     before = TestRun("t", results=(TestResult("t.py::C::m[1-a]", GREEN),))
     after = TestRun("t", results=(TestResult("t.py::C::m[1-a]", RED),))

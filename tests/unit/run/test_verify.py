@@ -120,7 +120,7 @@ def test_the_ratchet_sees_unchanged_helpers_and_blocks_what_is_weaker_or_unknown
 
     assert grades(test.format("3")) == []
     assert grades(test.format("3").replace("    assert f() == 3\n", "    assert f() is not None\n")) == ["weaker"]
-    assert grades(test.format("4")) == ["unknown"]
+    assert grades(test.format("4")) == ["changed"]
     edits = {"tests/test_a.py": test.format("4").encode()}
     (problem,) = ratchet_problems(ratchet_grades(compare, tree, edits, "code.cure"), edits)
     assert (problem.subject, problem.lines) == ("tests/test_a.py::test_a", (3, 5))
