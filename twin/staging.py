@@ -90,12 +90,16 @@ class Staging:
     def wait_healthy(self, services: Sequence[str] = SERVICES, within: float = _READY) -> None:
         """Until every one of these answers /health with 200 and serves its latest revision. TwinError otherwise."""
         waiting = list(services)
+        project = self.twin.project
+        records = f"https://run.googleapis.com/v2/projects/{project}/locations/us-central1/services"
         end = time.monotonic() + within
         said: dict[str, str] = {}
         while waiting:
             known = self.endpoints["services"]
             for name in list(waiting):
-                said[name] = self._state(known.get(name), name)
+                said[name] = self._state(known.get(name), name) or _behind(
+                    self.cloud.api.call("GET", f"{records}/{name}")
+                )
                 if not said[name]:
                     waiting.remove(name)
             if waiting and time.monotonic() > end:
@@ -203,6 +207,13 @@ def idle_of(name: str) -> dict[str, Any]:
         "image": f"us-docker.pkg.dev/*/tidemark/{name}:*",
         "command": ["python", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "/var/empty", "8080"],
     }
+
+
+def _behind(record: dict[str, Any]) -> str:
+    """What keeps a service's newest revision from serving; '' for nothing."""
+    if record.get("reconciling") or record["latestReadyRevision"] != record["latestCreatedRevision"]:
+        return str(record.get("terminalCondition", {}).get("message") or "its newest revision does not serve yet")
+    return ""
 
 
 class _Steps:

@@ -66,14 +66,14 @@ def test_the_suite_goes_from_not_collecting_to_collecting_every_test(
     first, second, *_ = records(story[0])
 
     assert first["tests"]["before"]["collected"] == 0
-    assert first["tests"]["after"]["collected"] == second["tests"]["after"]["collected"] == 132
+    assert first["tests"]["after"]["collected"] == second["tests"]["after"]["collected"] == 137
     assert first["tests"]["after"]["collection_errors"] == []
     assert {item["test"] for item in first["tests"]["unmasked"]} == UNMASKED
     assert first["tests"]["regressions"] == second["tests"]["regressions"] == []
     outcomes = {item["test"]: item["outcome"] for item in second["tests"]["after"]["results"]}
     red = {test for test, outcome in outcomes.items() if outcome in ("failed", "error")}
     assert red == {*UNMASKED, WRONG_EXPECTATION}
-    assert sum(outcome == "passed" for outcome in outcomes.values()) == 119
+    assert sum(outcome == "passed" for outcome in outcomes.values()) == 124
 
 
 def test_a_second_run_changes_nothing_and_says_so(story: tuple[Path, list[subprocess.CompletedProcess[str]]]) -> None:

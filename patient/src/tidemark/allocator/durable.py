@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from opentelemetry import trace
@@ -37,8 +38,11 @@ class DurableWorkflow:
         self._topic = topic
         self._pause = pause
 
-    async def decide(self, request: Request) -> dict[str, Any]:
-        """Decide, announce, and say how it ended. Asking twice gives the first answer."""
+    async def decide(self, request: Request, pause: float | None = None) -> dict[str, Any]:
+        """Decide, announce, and say how it ended. Asking twice gives the first answer.
+
+        `pause` is how long each agent thinks this time, in seconds.
+        """
         asked = {
             "team": request.team,
             "kind": str(request.kind),
@@ -48,7 +52,7 @@ class DurableWorkflow:
         with trace.get_tracer("tidemark").start_as_current_span("allocation") as span:
             span.set_attributes({"request": request.request_id, "team": request.team})
             row = await asyncio.to_thread(self._journal.open, request.request_id, asked, outgoing())
-            return await self._to_the_end(row)
+            return await self._to_the_end(row, pause)
 
     async def resume(self, request_id: str) -> dict[str, Any]:
         """Go on with a request that an earlier process left, in the trace that it began in."""
@@ -61,13 +65,13 @@ class DurableWorkflow:
                 _LOG.info("resuming", extra={"request": request_id, "stage": row["stage"]})
                 return await self._to_the_end(row)
 
-    async def _to_the_end(self, row: dict[str, Any]) -> dict[str, Any]:
+    async def _to_the_end(self, row: dict[str, Any], pause: float | None = None) -> dict[str, Any]:
         asked = row["asked"]
         request = Request(row["request_id"], asked["team"], Kind(asked["kind"]), asked["count"], Decimal(asked["limit"]))
         steps = {
             Stage.RECEIVED: self._availability,
             Stage.AVAILABLE: self._cost,
-            Stage.PRICED: self._council,
+            Stage.PRICED: partial(self._council, self._pause if pause is None else pause),
             Stage.VOTED: self._consensus,
             Stage.DECIDED: self._event,
         }
@@ -98,9 +102,9 @@ class DurableWorkflow:
                 return
             await self._advance(request, Stage.AVAILABLE, Stage.PRICED, {"cost": str(cost)})
 
-    async def _council(self, request: Request, facts: Mapping[str, Any]) -> None:
+    async def _council(self, pause: float, request: Request, facts: Mapping[str, Any]) -> None:
         with _step("council", request) as span:
-            cast = await votes(request, Decimal(facts["cost"]), int(facts["free"]), pause=self._pause)
+            cast = await votes(request, Decimal(facts["cost"]), int(facts["free"]), pause=pause)
             span.set_attributes({"votes": len(cast)})
             await self._advance(request, Stage.PRICED, Stage.VOTED, {"votes": [asdict(each) for each in cast]})
 

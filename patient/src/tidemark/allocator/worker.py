@@ -53,14 +53,20 @@ class AllocatorWorker:
     async def _decide(self, request: Request) -> Response:
         try:
             asked = body_of(await request.body())
+            pause = self._pause_of(request)
         except ValueError as error:
             return JSONResponse({"detail": str(error)}, 422)
         await self._prepare()
         try:
-            return JSONResponse(await self.workflow.decide(asked), 201)
+            return JSONResponse(await self.workflow.decide(asked, pause), 201)
         except BrokerUnavailable as error:
             reason = f"decided, and not announced yet: {error}"
             return JSONResponse({"request_id": asked.request_id, "detail": reason}, 202)
+
+    def _pause_of(self, request: Request) -> float | None:
+        """`?think=` makes the council slow, so that tests can be there while it thinks; never in production."""
+        asked = request.query_params.get("think")
+        return None if asked is None or self._environment == "production" else min(float(asked), 60.0)
 
     async def _tell(self, request: Request) -> Response:
         row = await asyncio.to_thread(self._journal.find, request.path_params["request_id"])
@@ -97,8 +103,8 @@ class AllocatorWorker:
             await asyncio.sleep(1.0)
 
     async def health(self) -> Mapping[str, Any]:
-        """How many decisions were taken up again."""
-        return {"resumed": self.resumed}
+        """How many decisions were taken up again, and what this process takes itself for."""
+        return {"resumed": self.resumed, "environment": self._environment}
 
     async def ready(self) -> Mapping[str, Any]:
         """Ready is: the database answers."""

@@ -1,0 +1,129 @@
+"""A staging system that stays: a process of its own holds it, so that a shell can start it, use it and end it.
+
+`staging.json` in its folder says where everything is and who holds it. When the holder dies, everything else ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from twin.process import TwinError
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_START_LIMIT: Final = 120.0
+FACTS: Final = "staging.json"
+
+
+def start(folder: Path, **options: Any) -> dict[str, Any]:
+    """Start a staging system in this folder, or find the one that runs there. TwinError when it does not come up."""
+    found = find(folder)
+    if found is not None:
+        return found
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    read_end, write_end = os.pipe()
+    settings = json.dumps({"folder": str(folder), "ready": write_end, **options})
+    with (folder / "staging.log").open("wb") as output:
+        holder = subprocess.Popen(
+            [sys.executable, "-m", "twin.staging_keeper", settings],
+            cwd=_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[write_end],
+            start_new_session=True,
+        )
+    os.close(write_end)
+    try:
+        readable, _, _ = select.select([read_end], [], [], _START_LIMIT)
+        said = os.read(read_end, 10) if readable else b""
+    except KeyboardInterrupt:
+        holder.terminate()
+        holder.wait(30)
+        raise
+    finally:
+        os.close(read_end)
+    if not said:
+        holder.terminate()
+        holder.wait(30)
+        tail = (folder / "staging.log").read_text(errors="replace").strip().splitlines()[-3:]
+        raise TwinError("staging did not come up; the end of " + str(folder / "staging.log") + ":\n" + "\n".join(tail))
+    holder.returncode = 0  # it stays, on purpose; `stop` ends it
+    facts = find(folder)
+    if facts is None:
+        raise TwinError(f"staging came up and went away again; see {folder / 'staging.log'}")
+    return facts
+
+
+def find(folder: Path) -> dict[str, Any] | None:
+    """What runs in this folder, or None."""
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+        process = psutil.Process(int(facts["pid"]))
+        same = abs(process.create_time() - float(facts["started"])) < 0.01
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return None
+    return facts if same and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def stop(folder: Path) -> bool:
+    """End it and remove what it made. False when none ran."""
+    facts = find(folder)
+    if facts is None:
+        return False
+    process = psutil.Process(int(facts["pid"]))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    return True
+
+
+def main() -> None:
+    """Hold a staging system until told to end it."""
+    from twin.staging import SERVICES, up
+
+    options = json.loads(sys.argv[1])
+    folder, ready = Path(options.pop("folder")), int(options.pop("ready"))
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    code = Path(options.pop("code"))
+    minimal = options.pop("minimal", False)
+    services = ("websocket-service", "ingest", "writer", "api") if minimal else SERVICES
+    staging = up(folder, code, services=services, **options)
+    try:
+        own = psutil.Process()
+        facts = {
+            "pid": own.pid,
+            "started": own.create_time(),
+            "balancer": staging.balancer,
+            "host": staging.host,
+            "proxy": staging.twin.proxy,
+            "services": {name: entry["url"] for name, entry in staging.endpoints["services"].items()},
+            "backing": dict(staging.backing.endpoints),
+            "bypass_key": staging.secret("e2e-bypass-key"),
+            "feed_token": staging.secret("feed-token"),
+            "seconds": staging.seconds,
+        }
+        path = folder / FACTS
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(facts, indent=2))
+        os.write(ready, b"ready")
+        os.close(ready)
+        ended.wait()
+    finally:
+        staging.close()
+
+
+if __name__ == "__main__":
+    main()
