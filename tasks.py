@@ -382,7 +382,25 @@ def staging_env(c: Context, state: str = "") -> None:
     _end(run)
 
 
-namespace = Collection(diagnose, remediate, undo, report, ratchet, bench, docs)
+@task(help={"keep": "keep Go's caches after a build, for the next one"})
+def setup(c: Context, keep: bool = False) -> None:
+    """Find the Pulumi engine, or install it, or build it; say what is missing and how to get it."""
+
+    def run() -> int:
+        from infra.engine import EngineError
+        from infra.engine.setup import setup as get
+
+        try:
+            engine = get(lambda text: print(text, file=sys.stderr, flush=True), keep=keep)
+        except EngineError as error:
+            raise commands.UsageError(str(error)) from None
+        print(f"Pulumi {engine.version} ({engine.source}): {engine.pulumi}")
+        return commands.OK
+
+    _end(run)
+
+
+namespace = Collection(diagnose, remediate, undo, report, ratchet, bench, docs, setup)
 namespace.add_collection(Collection("twin", twin_up, twin_down, twin_reset, twin_env))
 namespace.add_collection(Collection("staging", staging_up, staging_down, staging_env))
 
