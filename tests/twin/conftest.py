@@ -41,8 +41,10 @@ class _Watch(threading.Thread):
                 except psutil.Error:
                     continue
                 self.looks += 1
-                ends: list[Any] = [end for item in sockets for end in (item.laddr, item.raddr) if end]
-                self.abroad |= {end.ip for end in ends if end.ip.removeprefix("::ffff:") not in ("127.0.0.1", "::1")}
+                ends: list[Any] = [end for item in sockets for end in (item.laddr, item.raddr)]
+                # An end that is not connected is an empty tuple.
+                spoken = {end.ip.removeprefix("::ffff:") for end in ends if end}
+                self.abroad |= spoken - {"127.0.0.1", "::1"}
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,7 @@ def test_bigquery(build: Build, unique: str) -> None:
 
 def test_secretmanager(build: Build, unique: str) -> None:
     secrets = build("secretmanager", "v1").projects().secrets()
-    body = {"replication": {"automatic": {}}}
+    body: dict[str, Any] = {"replication": {"automatic": {}}}
     name = secrets.create(parent=f"projects/{PROJECT}", secretId=unique, body=body).execute()["name"]
     payload = {"payload": {"data": base64.b64encode(b"s").decode()}}
     assert secrets.addVersion(parent=name, body=payload).execute()["name"].endswith("/versions/1")

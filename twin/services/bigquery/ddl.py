@@ -56,9 +56,14 @@ def table_options(statement: exp.Expression) -> Body:
     if "friendly_name" in options:
         body["friendlyName"] = options["friendly_name"]
     for node in statement.find_all(exp.PartitionedByProperty):
-        columns = [column.name for column in node.find_all(exp.Column)]
+        # `PARTITION BY d` holds a bare name, `PARTITION BY DATE(ts)` a column.
+        columns = [column.name for column in node.find_all(exp.Column)] or [
+            word.name for word in node.find_all(exp.Identifier) if not word.name.startswith("_PARTITION")
+        ]
         body["timePartitioning"] = {"type": "DAY", **({"field": columns[0]} if columns else {})}
-    for cluster in statement.find_all(exp.Cluster):
+    if options.get("require_partition_filter") is True:
+        body["requirePartitionFilter"] = True
+    for cluster in statement.find_all(exp.Cluster, exp.ClusterProperty):
         body["clustering"] = {"fields": [item.name for item in cluster.expressions]}
     return body
 
@@ -114,9 +119,13 @@ def _create_view(call: Call, job: Body, scope: Scope, statement: exp.Expression)
             raise already_exists(f"Already Exists: Table {metadata.spoken(name)}")
     destination(call, name, "", "", "WRITE_TRUNCATE")
     dataset = call.need(collection_of(collection_of(name)))
+    query = statement.expression.sql(dialect="bigquery")
+    made: Body = {"view": {"query": query, "useLegacySql": False}}
+    if statement.find(exp.MaterializedProperty) is not None:
+        made = {"materializedView": {"query": query, "enableRefresh": True, "refreshIntervalMs": "1800000"}}
     body = metadata.new_body(
         call,
-        {"view": {"query": statement.expression.sql(dialect="bigquery"), "useLegacySql": False}},
+        made,
         dataset,
         name.rpartition("/")[2],
     )
@@ -186,6 +195,15 @@ def _alter(call: Call, scope: Scope, statement: exp.Expression) -> None:
             warehouse(call).call("statements", sql=[f'ALTER TABLE {physical} ADD COLUMN "{action.name}" {kind}'])
             schema = warehouse(call).call("page", table=physical, limit=0, offset=0)["schema"]
             fields.append(next(field for field in schema if field["name"] == action.name))
+        elif isinstance(action, exp.Drop) and str(action.args.get("kind", "")).upper() == "COLUMN":
+            physical = metadata.physical(call, name, body)
+            body = call.copy(name)
+            column = (action.args.get("tables") or [action.this])[0].name
+            if not any(field["name"].lower() == column.lower() for field in body["schema"]["fields"]):
+                raise bad_query(f"Column {column} not found in table {metadata.spoken(name)}")
+            warehouse(call).call("statements", sql=[f'ALTER TABLE {physical} DROP COLUMN "{column}"'])
+            fields = [field for field in body["schema"]["fields"] if field["name"].lower() != column.lower()]
+            body["schema"]["fields"] = fields
         elif isinstance(action, exp.AlterSet):
             options = options_of(action)
             key = options.get("kms_key_name")

@@ -157,7 +157,7 @@ def _end(call: Call, name: str, body: Body, error: ApiError | None) -> None:
 
 def _dry_run(call: Call, body: Body) -> Body:
     statistics = query.dry_run(call, body) if "query" in body["configuration"] else {}
-    body["statistics"].update(totalBytesProcessed="0", query=statistics)
+    body["statistics"].update(totalBytesProcessed=statistics.get("totalBytesProcessed", "0"), query=statistics)
     body["status"] = {"state": "DONE"}
     return {key: value for key, value in body.items() if not key.startswith("~")}
 
@@ -234,7 +234,7 @@ def run_query(call: Call) -> Body | Reply:
             "kind": "bigquery#queryResponse",
             "jobReference": {key: value for key, value in done["jobReference"].items() if key != "jobId"},
             "schema": done["statistics"]["query"].get("schema", {}),
-            "totalBytesProcessed": "0",
+            "totalBytesProcessed": done["statistics"]["totalBytesProcessed"],
             "jobComplete": True,
             "cacheHit": False,
         }
@@ -291,7 +291,7 @@ def _results_body(call: Call, name: str, kind: str, limit: int, start: int, int6
         reply["numDmlAffectedRows"] = statistics["numDmlAffectedRows"]
         if "dmlStats" in statistics and kind.endswith("queryResponse"):
             reply["dmlStats"] = statistics["dmlStats"]
-    reply.update(totalBytesProcessed="0", cacheHit=False)
+    reply.update(totalBytesProcessed=body["statistics"].get("totalBytesProcessed", "0"), cacheHit=False)
     if "~schema" in body:
         reply["schema"] = {"fields": body["~schema"]}
         reply["totalRows"] = str(body["~total"])

@@ -74,14 +74,41 @@ def dry_run(call: Call, job: Body) -> Body:
     kind = statement_type(statement)
     statistics: Body = {"statementType": kind, "totalBytesProcessed": "0"}
     if kind == "SELECT":
-        text = to_duckdb(scope_of(call, settings), statement)
-        statistics["schema"] = {"fields": described(call, text)}
+        scope = scope_of(call, settings)
+        statistics["schema"] = {"fields": described(call, to_duckdb(scope, statement))}
+        statistics["totalBytesProcessed"] = str(_bytes_read(scope))
+        statistics["referencedTables"] = [call.need(name)["tableReference"] for name in scope.read]
+        if not statistics["referencedTables"]:
+            del statistics["referencedTables"]
     return statistics
+
+
+_LEAST_BILLED = 10 * 2**20
+
+
+def _bytes_read(scope: Scope) -> int:
+    """What a query reads: all of the tables that it names, by the twin's estimate of their size."""
+    return sum(int((scope.call.get(name) or {}).get("numBytes", 0)) for name in scope.read)
+
+
+def _bill(job: Body, scope: Scope, settings: Body) -> None:
+    """https://cloud.google.com/bigquery/pricing: at least 10 MB where anything is read. ApiError beyond the limit given."""
+    read = _bytes_read(scope)
+    billed = -(-read // 2**20) * 2**20
+    billed = max(billed, _LEAST_BILLED) if scope.read else 0
+    limit = settings.get("maximumBytesBilled")
+    if limit and int(limit) < billed:
+        raise invalid(
+            f"Query exceeded limit for bytes billed: {limit}. {billed} or higher required.", "bytesBilledLimitExceeded"
+        )
+    job["statistics"]["totalBytesProcessed"] = str(read)
+    job["statistics"]["query"].update(totalBytesProcessed=str(read), totalBytesBilled=str(billed))
 
 
 def _select(call: Call, job: Body, scope: Scope, statement: exp.Expression, settings: Body) -> Step:
     text = to_duckdb(scope, statement)
     _referenced(job, scope)
+    _bill(job, scope, settings)
     into = new_table()
     store = warehouse(call)
     target = settings.get("destinationTable")

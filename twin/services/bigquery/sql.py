@@ -43,7 +43,21 @@ def parse(text: str) -> list[exp.Expression]:
         ) from error
     if not found:
         raise bad_query("Syntax error: Unexpected end of script at [1:1]")
-    return found  # type: ignore[return-value]
+    return [_plain(statement) for statement in found]  # type: ignore[arg-type]
+
+
+def _plain(statement: exp.Expression) -> exp.Expression:
+    """CREATE TABLE … COPY, CLONE and LIKE as the CREATE TABLE … AS SELECT that they amount to."""
+    if not isinstance(statement, exp.Create) or str(statement.args.get("kind", "")).upper() != "TABLE":
+        return statement
+    clone, like = statement.args.get("clone"), statement.find(exp.LikeProperty)
+    if clone is not None:
+        statement.set("expression", exp.select("*").from_(clone.this.copy()))
+        statement.set("clone", None)
+    elif like is not None:
+        statement.set("expression", exp.select("*").from_(like.this.copy()).where("FALSE"))
+        like.pop()
+    return statement
 
 
 @dataclass(slots=True)
@@ -257,6 +271,9 @@ def _bind_parameters(scope: Scope, statement: exp.Expression) -> None:
         if position >= len(positional):
             raise bad_query("Query parameter number exceeds the parameters given")
         holder.replace(_literal(positional[position]["parameterType"], positional[position].get("parameterValue", {})))
+    for call in list(statement.find_all(exp.Format)):
+        # BigQuery's FORMAT speaks printf; DuckDB's format() does not.
+        call.replace(exp.Anonymous(this="printf", expressions=[call.this, *call.expressions]))
     for stamp in list(statement.find_all(exp.CurrentTimestamp)):
         stamp.replace(sqlglot.parse_one(f"TIMESTAMP '{rfc3339(scope.call.now)}'", read="bigquery"))
 
