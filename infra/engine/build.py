@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -119,6 +120,9 @@ def _run(command: list[str], work: Path, environment: dict[str, str], say: Calla
         child = subprocess.Popen(
             command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
+        # Being asked to end must end the compiler as well.
+        here = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGTERM, _interrupt) if here else None
         ended = threading.Event()
         teller = threading.Thread(target=_tell, args=(say, began, ended), daemon=True)
         teller.start()
@@ -132,9 +136,15 @@ def _run(command: list[str], work: Path, environment: dict[str, str], say: Calla
             if child.poll() is None:
                 child.terminate()
                 child.wait()
+            if here:
+                signal.signal(signal.SIGTERM, before)
     if code:
         tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-4:]
         raise EngineError("building Pulumi failed; the end of the build's output:\n" + "\n".join(tail))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _tell(say: Callable[[str], None], began: float, ended: threading.Event) -> None:
