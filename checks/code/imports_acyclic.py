@@ -9,12 +9,11 @@ it waits for somebody to import a certain module first.
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Final
 
 from regreen.facts.source import Index, Interests
-from regreen.facts.source.initialization import Early, Initialization, initialization
+from regreen.facts.source.initialization import Early, Initialization, initialization, package_in
 from regreen.facts.source.modules import modules
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
@@ -61,30 +60,18 @@ def judge(index: Index, policy: Policy) -> Verdict:
 
 
 def _circle(index: Index, start: Initialization, group: frozenset[str]) -> list[Finding]:
-    complete: dict[str, frozenset[str]] = {}
     early: dict[tuple[str, int], list[Early]] = {}
     entries: dict[tuple[str, int], set[str]] = {}
-
-    def enter(path: str) -> frozenset[str]:
-        """Import a module as Python does, the packages around it first; remember what each way in leaves complete."""
-        if path in complete:
-            return complete[path]
-        package = _package(group, path)
-        begun = enter(package) if package else frozenset()
-        done, found = start.run(path, group, begun)
-        complete[path] = done
-        for item in found:
+    complete, ways = start.entrances(group)
+    for path, found_early in ways:
+        for item in found_early:
             key = (item.path, item.item[0])
             if item.name not in [other.name for other in early.setdefault(key, [])]:
                 early[key].append(item)
             entries.setdefault(key, set()).add(path)
-        return done
-
-    for path in sorted(group):
-        enter(path)
     if not early:
         return []
-    failing = _failing_outside(start, group, enter)
+    failing = _failing_outside(start, group, complete)
     found = modules(index)
     return [
         _finding(
@@ -98,27 +85,13 @@ def _circle(index: Index, start: Initialization, group: frozenset[str]) -> list[
     ]
 
 
-def _package(group: frozenset[str], path: str) -> str:
-    """The closest `__init__` above a module that belongs to the group."""
-    folder = posixpath.dirname(path)
-    if path.endswith("__init__.py"):
-        folder = posixpath.dirname(folder)
-    while folder:
-        init = f"{folder}/__init__.py"
-        if init in group and init != path:
-            return init
-        folder = posixpath.dirname(folder)
-    return ""
-
-
 def _failing_outside(
-    start: Initialization, group: frozenset[str], enter: Callable[[str], frozenset[str]]
+    start: Initialization, group: frozenset[str], complete: Mapping[str, frozenset[str]]
 ) -> set[tuple[str, int]]:
     """What comes too early when a module outside the cycle runs its own imports, one after another."""
     failing: set[tuple[str, int]] = set()
     for path, runs in sorted(start.outside(group).items())[:_OUTSIDERS]:
-        package = _package(group, path)
-        done = enter(package) if package else frozenset()
+        done = complete.get(package_in(group, path), frozenset())
         for entry in runs:
             done, found = start.run(entry, group, done)
             failing.update((item.path, item.item[0]) for item in found)

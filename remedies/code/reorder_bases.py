@@ -9,17 +9,14 @@ only one: it is proven where no ancestor is unknown, or where each base derives 
 from __future__ import annotations
 
 import ast
-import builtins
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise, permutations
 from typing import Final
 
 from regreen.facts.libraries.editing import Draft, Edit, UndecidedError, one_by_one
-from regreen.facts.source import FileFacts, Index
-from regreen.facts.source.linearize import NoOrderError, linearize
-from regreen.facts.source.modules import DEFINED, modules
-from regreen.facts.source.structure import CLASS, CONDITIONAL, KIND, ClassFacts
+from regreen.facts.source import Index
+from regreen.facts.source.classes import Classes
 from regreen.model import Example, Finding, Proposal, Risk, Safety, Span, Splice, Undo
 from regreen.policy import Policy
 
@@ -31,8 +28,6 @@ RISK: Final = Risk.LOW
 
 _SOURCE: Final = "https://docs.python.org/3/howto/mro.html"
 _MOST: Final = 6  # bases: 720 orders
-_LOCAL: Final = 1 << 20  # `ClassFacts.flags` of a class inside a function
-_BUILTINS: Final = {name: value for name, value in vars(builtins).items() if isinstance(value, type)}
 #: What may follow a base on its own line: a comma, then a comment that belongs to the base.
 _TAIL: Final = re.compile(rb"[ \t]*,?([ \t]*(?:#[^\r\n]*)?)(?=[\r\n])")
 
@@ -83,7 +78,7 @@ def _only_order(finding: Finding, index: Index) -> tuple[tuple[int, ...], Safety
     conflict = f"{first} would have to come both before and after {second}"
     if len(item.bases) > _MOST:
         raise UndecidedError(f"{conflict}, and there are too many bases to try every order", "the order, by hand")
-    classes = _Classes(index)
+    classes = Classes.of(index)
     name = f"{file.path}::{item.qualname}"
     bases = classes.bases(file, item)
     orders = [
@@ -103,76 +98,6 @@ def _only_order(finding: Finding, index: Index) -> tuple[tuple[int, ...], Safety
     chain = all(after in classes.ancestry(before) for before, after in pairwise(chosen))
     known = not any(above.startswith("?") for base in chosen for above in classes.ancestry(base))
     return orders[0], Safety.SAFE if chain or known else Safety.UNSAFE
-
-
-class _Classes:
-    """Bases of classes by name: `path::qualname`, a builtin's own name, or `?…` for what is not known."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-        self._found = modules(index)
-        self._known: dict[str, tuple[str, ...]] = {}
-
-    def passes(self, name: str, bases: tuple[str, ...]) -> bool:
-        """Whether a class with these bases, in this order, contradicts nothing that is known."""
-        table = {name: bases}
-        for base in bases:
-            table.update(self.ancestry(base))
-        try:
-            linearize(name, table, {})
-        except NoOrderError:
-            return False
-        return True
-
-    def ancestry(self, name: str) -> dict[str, tuple[str, ...]]:
-        """A class and everything above it, each with its bases."""
-        table: dict[str, tuple[str, ...]] = {}
-        waiting = [name]
-        while waiting:
-            base = waiting.pop()
-            if base not in table:
-                table[base] = self._bases(base)
-                waiting += table[base]
-        return table
-
-    def _bases(self, name: str) -> tuple[str, ...]:
-        if name not in self._known:
-            path, _, qualname = name.partition("::")
-            if name.startswith("?"):
-                self._known[name] = ("object",)
-            elif qualname:
-                item = next(found for found in self._of(path) if found.qualname == qualname)
-                self._known[name] = self.bases(self._index.files[path], item)
-            else:
-                self._known[name] = tuple(base.__name__ for base in _BUILTINS[name].__bases__)
-        return self._known[name]
-
-    def _of(self, path: str) -> Iterator[ClassFacts]:
-        return (item for item in self._index.files[path].classes if not item.flags & _LOCAL)
-
-    def bases(self, file: FileFacts, item: ClassFacts) -> tuple[str, ...]:
-        """What the bases of a class are."""
-        return tuple(self._resolve(file, item, base, n) for n, base in enumerate(item.bases)) or ("object",)
-
-    def _resolve(self, file: FileFacts, item: ClassFacts, base: str, position: int) -> str:
-        unknown = f"?{file.path}::{item.qualname}#{position}"
-        if base == "?":
-            return unknown
-        outer = item.qualname.rpartition(".")[0]
-        if outer and any(found.qualname == f"{outer}.{base}" for found in self._of(file.path)):
-            return f"{file.path}::{outer}.{base}"
-        if base.partition(".")[0] not in file.defs:
-            builtin = _BUILTINS.get(base)
-            plain = builtin is not None and not file.dynamic and not list(self._found.stars(file))
-            return builtin.__name__ if builtin is not None and plain else unknown
-        symbol = self._found.named(file.path, base)
-        if symbol.state != DEFINED:
-            return unknown
-        bits = self._index.files[symbol.path].defs.get(symbol.name.partition(".")[0], 0)
-        single = sum(found.qualname == symbol.name for found in self._of(symbol.path)) == 1
-        if bits & KIND == CLASS and not bits & CONDITIONAL and single:
-            return f"{symbol.path}::{symbol.name}"
-        return unknown
 
 
 def _moved(node: ast.ClassDef, order: tuple[int, ...], draft: Draft) -> list[Splice]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -43,28 +42,6 @@ class Later(Initialization):
 
 def too_early(start: Initialization) -> set[tuple[str, int]]:
     """Every from-import that fails when some module of its cycle is imported first: its file and line."""
-    early: set[tuple[str, int]] = set()
-    for group in start.circles:
-        complete: dict[str, frozenset[str]] = {}
-        for path in sorted(group):
-            ways = [path]
-            while (package := _package(group, ways[-1])) and package not in complete:
-                ways.append(package)
-            for way in reversed(ways):  # the packages around a module run before it
-                if way not in complete:
-                    begun = complete.get(_package(group, way), frozenset())
-                    complete[way], found = start.run(way, group, begun)
-                    early.update((item.path, item.item[0]) for item in found)
-    return early
-
-
-def _package(group: frozenset[str], path: str) -> str:
-    folder = posixpath.dirname(path)
-    if path.endswith("__init__.py"):
-        folder = posixpath.dirname(folder)
-    while folder:
-        init = f"{folder}/__init__.py"
-        if init in group and init != path:
-            return init
-        folder = posixpath.dirname(folder)
-    return ""
+    return {
+        (item.path, item.item[0]) for group in start.circles for _, found in start.entrances(group)[1] for item in found
+    }

@@ -6,7 +6,7 @@ import builtins
 from typing import Final
 
 from regreen.facts.source.index import FileFacts, Index
-from regreen.facts.source.linearize import linearize, merge
+from regreen.facts.source.linearize import NoOrderError, linearize, merge
 from regreen.facts.source.modules import DEFINED, ModuleMap, modules
 from regreen.facts.source.structure import CLASS, CONDITIONAL, KIND, ClassFacts
 
@@ -83,6 +83,28 @@ class Classes:
             every = {name}.union(*(self._above(base) for base in self._bases.get(name, ())))
             found = self._ancestors[name] = frozenset(every - {"object"})
         return found
+
+    def passes(self, name: str, bases: tuple[str, ...]) -> bool:
+        """Whether a class with these bases, in this order, contradicts nothing that is known."""
+        table = {name: bases}
+        for base in bases:
+            table.update(self.ancestry(base))
+        try:
+            linearize(name, table, {})
+        except NoOrderError:
+            return False
+        return True
+
+    def ancestry(self, name: str) -> dict[str, tuple[str, ...]]:
+        """A class and everything above it, each with its bases."""
+        table: dict[str, tuple[str, ...]] = {}
+        waiting = [name]
+        while waiting:
+            base = waiting.pop()
+            if base not in table:
+                table[base] = self._known(base)
+                waiting += table[base]
+        return table
 
     def _climb(self, name: str) -> None:
         """Know the bases of a class and of everything above it."""

@@ -8,6 +8,7 @@ Python's own import protocol, replayed on the facts of the tree (https://docs.py
 from __future__ import annotations
 
 import ast
+import posixpath
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -220,6 +221,24 @@ class Initialization:
         execute(entry)
         return frozenset(done), found
 
+    def entrances(self, group: frozenset[str]) -> tuple[dict[str, frozenset[str]], list[tuple[str, list[Early]]]]:
+        """Every module of a cycle imported first, as Python does it: the packages around it run before it.
+
+        What each way in leaves complete, and what came too early on it, in order.
+        """
+        complete: dict[str, frozenset[str]] = {}
+        early: list[tuple[str, list[Early]]] = []
+        for path in sorted(group):
+            ways = [path]
+            while (package := package_in(group, ways[-1])) and package not in complete:
+                ways.append(package)
+            for way in reversed(ways):
+                if way not in complete:
+                    begun = complete.get(package_in(group, way), frozenset())
+                    complete[way], found = self.run(way, group, begun)
+                    early.append((way, found))
+        return complete, early
+
     def _unbound(self, path: str, name: str, line: int) -> bool:
         """Whether a module has not bound a name when its top level stands at a line."""
         if path not in self._bound:
@@ -255,6 +274,19 @@ class Initialization:
                 if ways:
                     found[path] = ways
         return found
+
+
+def package_in(group: frozenset[str], path: str) -> str:
+    """The closest `__init__` above a module that belongs to a cycle; empty where there is none."""
+    folder = posixpath.dirname(path)
+    if path.endswith("__init__.py"):
+        folder = posixpath.dirname(folder)
+    while folder:
+        init = f"{folder}/__init__.py"
+        if init in group and init != path:
+            return init
+        folder = posixpath.dirname(folder)
+    return ""
 
 
 def _bind(body: Sequence[ast.stmt], table: dict[str, int]) -> bool:
