@@ -187,3 +187,24 @@ def test_a_nat_gets_google_s_timeouts(rest: Caller, unique: str) -> None:
     rest("POST", path, {"name": unique, "network": "global/networks/default", "nats": [nat]})
     held = rest("GET", f"{path}/{unique}")[1]["nats"][0]
     assert (held["tcpTimeWaitTimeoutSec"], held["udpIdleTimeoutSec"], held["type"]) == (120, 30, "PUBLIC")
+
+
+def test_small_verbs_change_one_thing(machines: Any, rest: Caller, unique: str) -> None:
+    machine(machines, unique, network_interfaces=[{"network": "global/networks/default"}])
+    path = f"{BASE}/zones/{ZONE}/instances/{unique}"
+    assert rest("POST", f"{path}/addAccessConfig?networkInterface=nic0", {"name": "n"})[0] == 200
+    assert rest("POST", f"{path}/addAccessConfig?networkInterface=nic0", {"name": "n"})[0] == 400, "one is the most"
+    assert rest("GET", path)[1]["networkInterfaces"][0]["accessConfigs"][0]["natIP"]
+    assert rest("POST", f"{path}/deleteAccessConfig?networkInterface=nic0&accessConfig=other")[0] == 400
+    assert rest("POST", f"{path}/deleteAccessConfig?networkInterface=nic0&accessConfig=n")[0] == 200
+    assert rest("POST", f"{path}/setDiskAutoDelete?deviceName=persistent-disk-0&autoDelete=false")[0] == 200
+    assert rest("GET", path)[1]["disks"][0]["autoDelete"] is False
+
+
+def test_a_subnetwork_only_grows(rest: Caller, unique: str) -> None:
+    rest("POST", f"{BASE}/global/networks", {"name": unique, "autoCreateSubnetworks": False})
+    subnets = f"{BASE}/regions/us-central1/subnetworks"
+    rest("POST", subnets, {"name": unique, "network": f"global/networks/{unique}", "ipCidrRange": "10.9.0.0/24"})
+    assert rest("POST", f"{subnets}/{unique}/expandIpCidrRange", {"ipCidrRange": "10.9.0.0/25"})[0] == 400
+    assert rest("POST", f"{subnets}/{unique}/expandIpCidrRange", {"ipCidrRange": "10.9.0.0/20"})[0] == 200
+    assert rest("GET", f"{subnets}/{unique}")[1]["ipCidrRange"] == "10.9.0.0/20"

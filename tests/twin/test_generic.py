@@ -101,3 +101,20 @@ def test_a_project_s_billing(rest: Caller) -> None:
         rest("PUT", path, {"billingAccountName": "billingAccounts/012345-567890-ABCDEF"})[1]["billingEnabled"] is True
     )
     rest("PUT", path, {"billingAccountName": ""})
+
+
+def test_settings_exist_without_having_been_made(rest: Caller) -> None:
+    path = f"cloudkms.googleapis.com/v1/projects/{PROJECT}/locations/us/ekmConfig"
+    fresh = rest("GET", path)[1]
+    assert fresh["name"] == f"projects/{PROJECT}/locations/us/ekmConfig"
+    changed = rest("PATCH", f"{path}?updateMask=defaultEkmConnection", {"defaultEkmConnection": "x"})[1]
+    assert rest("GET", path)[1] == changed
+    assert changed["defaultEkmConnection"] == "x"
+    assert rest("PATCH", f"{path}?updateMask=nonsense", {})[0] == 400
+
+
+def test_waiting_for_an_operation_and_cancelling_it(rest: Caller, unique: str) -> None:
+    events = f"eventarc.googleapis.com/v1/projects/{PROJECT}/locations/us-central1/channels"
+    name = rest("POST", f"{events}?channelId={unique}", {})[1]["name"]
+    assert rest("POST", f"eventarc.googleapis.com/v1/{name}:cancel", {})[1] == {}
+    assert rest("POST", f"eventarc.googleapis.com/v1/{name}-not:cancel", {})[0] == 404

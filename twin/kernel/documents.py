@@ -101,6 +101,7 @@ class Document:
             self.methods[method.id] = method
         for method in self.methods.values():
             _unwrap(method)
+        _mark_singletons(list(self.methods.values()))
 
     def __repr__(self) -> str:
         return f"<Document {self.name}.{self.version}>"
@@ -186,6 +187,23 @@ def _unwrap(method: Method) -> None:
         method.resource = next(iter(known))
 
 
+def _mark_singletons(methods: list[Method]) -> None:
+    """Settings that exist without having been made: one path that is read with GET and changed with PATCH
+    (https://google.aip.dev/156). A path that is only read is no such thing: what it says would be invented."""
+    plain = [
+        method for method in methods if method.kind == "custom" and not method.custom and method.flat[-1][0] != "{"
+    ]
+    read = {method.flat: method for method in plain if method.verb == "GET" and method.tail.startswith("get")}
+    for method in plain:
+        getter = read.get(method.flat)
+        if getter is None or method.verb != "PATCH" or not method.tail.startswith("update"):
+            continue
+        if method.request == method.response == getter.response:
+            for kind, one in (("get_single", getter), ("update_single", method)):
+                one.kind, one.item = kind, len(one.flat)
+                one.collection = tuple(part for part in one.flat[one.skip :] if not part.startswith("{"))
+
+
 def _getters(method: Method) -> list[Method]:
     return [
         other
@@ -236,6 +254,8 @@ def _classify(method: Method) -> None:
         kind = "put" if method.verb == "PUT" and is_item else "custom"
     if kind in ("patch", "update"):
         kind = {"PATCH": "patch", "PUT": "update"}.get(method.verb, "custom")
+    if method.flat[-1].startswith("{") and method.custom in ("wait", "cancel") and "operations" in flat[-2:]:
+        kind = f"{method.custom}_operation"
     trailing = {
         "get_policy": ("iam", "getIamPolicy"),
         "set_policy": ("iam", "setIamPolicy"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from twin.kernel import policy_verbs, standard
+from twin.kernel import beside, policy_verbs, standard
 from twin.kernel.audit import Audit
 from twin.kernel.documents import Document, Method, load, versions
 from twin.kernel.enums import number_to_name, with_numbers
@@ -303,7 +303,8 @@ class Engine:
             return Reply(body=self._replies[memo])
         function = self._own(call.method, semantics)
         if function is None:
-            function = standard.VERBS.get(call.method.kind) or policy_verbs.VERBS.get(call.method.kind)
+            kind = call.method.kind
+            function = standard.VERBS.get(kind) or policy_verbs.VERBS.get(kind) or beside.VERBS.get(kind)
         if function is None:
             raise unimplemented(f"the method {call.method.id}")
         result = function(call)

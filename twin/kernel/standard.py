@@ -151,30 +151,6 @@ def _scan(call: Call, collection: str, after: str) -> Iterator[tuple[str, Body]]
             yield from call.engine.store.children(candidate, after if after.startswith(candidate) else "")
 
 
-def aggregated(call: Call) -> Body:
-    """compute's listing over all scopes: `items` maps `regions/us-central1` to a scoped list."""
-    project, word = call.project, last(call.name)
-    # The aggregated path is projects/{project}/aggregated/{collection}; scopes live beside `aggregated`.
-    text = str(call.params.get("filter", ""))
-    keep = compile_filter(text) if text else None
-    items: Body = {}
-    field = "globalForwardingRules" if word == "globalForwardingRules" else word
-    for collection in call.engine.store.collections(f"compute/projects/{project}/", field):
-        scope = "/".join(relative(collection).split("/")[2:-1])
-        found = [visible(call, name, body) for name, body in call.children(collection)]
-        if keep is not None:
-            found = [body for body in found if keep(body)]
-        if found:
-            items[scope] = {field: found}
-    kind = call.method.document.schemas[call.method.response]["properties"]["kind"].get("default", "")
-    return {
-        "kind": kind,
-        "id": f"projects/{project}/aggregated/{word}",
-        "items": items,
-        "selfLink": f"{operations.COMPUTE_BASE}projects/{project}/aggregated/{word}",
-    }
-
-
 def require_parents(call: Call, collection: str) -> None:
     """Every ancestor that the API can create must exist, and the project too."""
     engine = call.engine
@@ -340,7 +316,7 @@ def patch(call: Call) -> Body | Reply:
             keep_outputs(call, old, new)
     else:
         new = {**copy.deepcopy(old), **copy.deepcopy(call.body)}
-    return _store_update(call, old, new, "patch" if call.api == "compute" else "update")
+    return store_update(call, old, new, "patch" if call.api == "compute" else "update")
 
 
 def update(call: Call) -> Body | Reply:
@@ -351,7 +327,7 @@ def update(call: Call) -> Body | Reply:
     else:
         new = copy.deepcopy(call.body)
         keep_outputs(call, old, new)
-    return _store_update(call, old, new, "update")
+    return store_update(call, old, new, "update")
 
 
 def keep_outputs(call: Call, old: Body, new: Body) -> None:
@@ -365,7 +341,7 @@ def keep_outputs(call: Call, old: Body, new: Body) -> None:
 _KEPT = ("name", "kind", "id", "selfLink", "creationTimestamp", "region", "zone", "createTime", "timeCreated", "etag")
 
 
-def _store_update(call: Call, old: Body, new: Body, verb: str) -> Body | Reply:
+def store_update(call: Call, old: Body, new: Body, verb: str) -> Body | Reply:
     semantics = call.engine.semantics(call.api)
     if "name" in old:
         new["name"] = old["name"]
@@ -454,7 +430,6 @@ def finish(call: Call, verb: str, body: Body | None, old: Body | None = None) ->
 VERBS = {
     "get": get,
     "list": list_,
-    "aggregated": aggregated,
     "create": create,
     "put": put_named,
     "patch": patch,

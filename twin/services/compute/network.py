@@ -241,8 +241,13 @@ def get_project(call: Call) -> Body:
     if not call.engine.project_exists(call.project):
         raise not_found(f"The resource 'projects/{call.project}' was not found")
     link = f"{COMPUTE_BASE}projects/{call.project}"
+    metadata = call.get(f"{call.name}/commonInstanceMetadata") or {
+        "kind": "compute#metadata",
+        "fingerprint": "1B2M2Y8AsgTpgAmY7PhCfg==",
+    }
     return {
         "kind": "compute#project",
+        "commonInstanceMetadata": metadata,
         "id": call.number,
         "name": call.project,
         "selfLink": link,

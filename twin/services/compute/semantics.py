@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twin.kernel.semantics import Rule, Semantics
-from twin.services.compute import balancing, endpoints, groups, links, machines, network
+from twin.services.compute import balancing, endpoints, groups, links, machines, network, small_verbs
 
 DOCS = "https://cloud.google.com/"
 
@@ -12,6 +12,8 @@ _NEGS = ("networkEndpointGroups", "globalNetworkEndpointGroups", "regionNetworkE
 _LABELLED = (
     "addresses", "globalAddresses", "forwardingRules", "globalForwardingRules", "disks", "instances", "images", "snapshots",
     "externalVpnGateways", "vpnGateways", "targetVpnGateways", "vpnTunnels", "securityPolicies", "interconnectAttachments", "networks",
+    "regionDisks", "regionSnapshots", "instantSnapshots", "regionInstantSnapshots", "interconnects", "machineImages",
+    "regionSecurityPolicies",
 )  # fmt: skip
 
 SEMANTICS = Semantics(
@@ -36,6 +38,7 @@ SEMANTICS = Semantics(
         "images.getFromFamily": network.image_family,
         **machines.METHODS,
         **groups.METHODS,
+        **small_verbs.METHODS,
         "sslPolicies.listAvailableFeatures": balancing.list_features,
         "regionSslPolicies.listAvailableFeatures": balancing.list_features,
         "subnetworks.setPrivateIpGoogleAccess": balancing.set_fields,
