@@ -211,7 +211,7 @@ def idle_of(name: str) -> dict[str, Any]:
 
 def _behind(record: dict[str, Any]) -> str:
     """What keeps a service's newest revision from serving; '' for nothing."""
-    if record.get("reconciling") or record["latestReadyRevision"] != record["latestCreatedRevision"]:
+    if record.get("reconciling") or record.get("latestReadyRevision") != record.get("latestCreatedRevision"):
         return str(record.get("terminalCondition", {}).get("message") or "its newest revision does not serve yet")
     return ""
 

@@ -90,10 +90,7 @@ class Faults:
         answer = self._api.call(verb, url, step.get("body"))
         if step.get("wait"):
             self._wait(url, answer)
-        if url.endswith(":addVersion"):
-            version = f"{url.partition('/v1/')[0]}/v1/{answer['name']}:destroy"
-            self._undo.append(lambda: self._api.call("POST", version, {}))
-        elif verb == "POST" and url.endswith("/jobs") and "//dataflow." in url:
+        if verb == "POST" and url.endswith("/jobs") and "//dataflow." in url:
             cancelled = {"requestedState": "JOB_STATE_CANCELLED"}
             self._undo.append(lambda: self._api.call("PUT", f"{url}/{answer['id']}", cancelled))
 
@@ -103,6 +100,9 @@ class Faults:
             self._undo.append(self._policy_of(url.removesuffix(":setIamPolicy")))
         elif verb == "DELETE" and "//secretmanager." in url:
             self._undo.append(self._secret_of(url))
+        elif url.endswith(":addVersion"):
+            value = self._api.call("GET", url.replace(":addVersion", "/versions/latest:access"))["payload"]["data"]
+            self._undo.append(lambda: self._api.call("POST", url, {"payload": {"data": value}}))
         elif verb == "DELETE" and "//redis." in url:
             self._undo.append(self._cache_of(url))
         elif verb == "POST" and "serviceId=" in url:
