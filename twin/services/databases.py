@@ -97,8 +97,14 @@ def create_instance(call: Call, body: Body) -> None:
         raise invalid(f"Invalid request: the KMS key {key} is not in the instance's region {body['region']}.")
     if body.get("masterInstanceName"):
         sql_replicas.attach(call, body)
-    else:
-        sql_members.first_members(call, body)
+    sql_members.first_members(call, body)
+
+
+def view_instance(call: Call, name: str, body: Body) -> Body:
+    """Two lists of the settings are printed even when they are empty (recorded)."""
+    settings = body["settings"]
+    network = {"authorizedNetworks": [], **settings["ipConfiguration"]}
+    return {**body, "settings": {"authorizedGaeApplications": [], **settings, "ipConfiguration": network}}
 
 
 def patch(call: Call) -> Body | Reply:
@@ -229,6 +235,7 @@ SEMANTICS = Semantics(
         "tiers.list": tiers,
     },
     creating={"instances": create_instance},
+    viewing={"instances": view_instance},
     deleting={"instances": delete_instance},
     rules=(
         Rule(
