@@ -1,8 +1,9 @@
 """Declare the distribution that an import needs, in the metadata file that governs the importing files.
 
 Only where the name is certain: a distribution is rarely called as its module is, and a guessed name may be somebody else's
-package. It is safe where a lock file already holds it (it is installed anyway), else unsafe; where several distributions
-bring the module, a person chooses. The entry goes into `[project].dependencies`, Poetry's table, setup.cfg or a requirements
+package. It is safe where a lock file already holds it (it is installed anyway) and stays valid, else unsafe: poetry.lock,
+uv.lock and pdm.lock are checked against pyproject.toml, so after an edit of it `uv sync --locked` and `poetry install` fail until
+the lock is made again, which needs an index. Where several distributions bring the module, a person chooses. The entry goes into `[project].dependencies`, Poetry's table, setup.cfg or a requirements
 file, or into the test group when only tests import it. Files that a tool makes from others are left alone.
 """
 
@@ -40,6 +41,7 @@ _SOURCE: Final = (
     "https://packaging.python.org/en/latest/specifications/pyproject-toml/#dependencies-optional-dependencies"
 )
 _TESTS: Final = re.compile(r"(?:^|/)(?:tests?|testing|e2e)/|(?:^|/)(?:conftest|test_[^/]*|[^/]*_tests?)\.py$")
+_LOCKS: Final = {"uv.lock": "uv lock", "poetry.lock": "poetry lock", "pdm.lock": "pdm lock"}
 _GROUPS: Final = ("test", "tests", "testing", "dev")
 _REQUIREMENTS: Final = (
     "requirements",
@@ -91,15 +93,31 @@ def _declare(finding: Finding, index: Index) -> Change:
     splices, line = _entry(index, place, name, held)
     spot = f" ({'.'.join(place.keys)})" if place.keys else ""
     reason = f"{held.path} holds {name}{held.version}" if held else f"`{finding.get('module')}` is brought by {name}"
+    stale = _stale(index, place)
+    after = f"; {stale[0]} is out of date then: `{stale[1]}`" if stale else ""
     return Change(
         ID,
         finding.subject,
         f"declare {line} in {place.path}{spot}",
         (finding.fingerprint,),
         tuple(splices),
-        safety=Safety.SAFE if held else Safety.UNSAFE,
-        evidence=f"{reason}; imported in {files[0]}{' and others' if len(files) > 1 else ''}; {_SOURCE}",
+        safety=Safety.SAFE if held and not stale else Safety.UNSAFE,
+        evidence=f"{reason}{after}; imported in {files[0]}{' and others' if len(files) > 1 else ''}; {_SOURCE}",
     )
+
+
+def _stale(index: Index, place: _Place) -> tuple[str, str] | None:
+    """The lock file that is checked against the file that changes, and the command that makes it again."""
+    if not place.path.endswith("pyproject.toml"):
+        return None
+    folder = posixpath.dirname(place.path)
+    while True:
+        for name, command in _LOCKS.items():
+            if index.tree.exists(posixpath.join(folder, name)):
+                return posixpath.join(folder, name), command
+        if not folder:
+            return None
+        folder = posixpath.dirname(folder)
 
 
 class _Held(NamedTuple):

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regreen.model import splice
+from checks.code import dependencies_declared
+from regreen.facts.source import MemoryTree, survey
+from regreen.model import Safety, splice
+from regreen.policy import Policy
+from remedies.code import declare_dependency
 from remedies.declaring.text import UneditableError, in_requirements, in_setup_cfg, in_toml_list, in_toml_table
 
+LOCK = '[[package]]\nname = "pyyaml"\nversion = "6.0.1"\n'
 NAMES = st.lists(st.sampled_from(["attrs", "b[x]>=2", "é; x=='#'", "six<2", "zope.x"]), max_size=4, unique=True)
 COMMENTS = st.sampled_from(["", '  # why, ] "or" not', "#"])
 
@@ -89,3 +94,23 @@ def test_a_dotted_poetry_table_is_refused() -> None:
     source = b'[tool.poetry]\ndependencies.six = "1"\n'
     with pytest.raises(UneditableError, match="no table of its own"):
         in_toml_table("pyproject.toml", source, ("tool", "poetry", "dependencies"), "pyyaml")
+
+
+@pytest.mark.parametrize(
+    ("files", "safety"),
+    [
+        ({"pyproject.toml": '[project]\nname = "x"\ndependencies = ["six"]\n', "uv.lock": LOCK}, Safety.UNSAFE),
+        ({"requirements.txt": "six\n", "uv.lock": LOCK}, Safety.SAFE),
+        ({"requirements.txt": "six\n"}, Safety.UNSAFE),
+    ],
+)
+def test_an_edit_that_makes_a_lock_stale_is_unsafe_and_says_how_to_renew_it(
+    files: dict[str, str], safety: Safety
+) -> None:
+    tree = MemoryTree({**files, "a.py": "import yaml\n"})
+    known = survey(tree, [dependencies_declared], Policy())
+
+    (change,) = declare_dependency.propose(known.diagnosis.verdicts[0].findings, known.index, Policy()).changes
+
+    assert change.safety is safety
+    assert ("`uv lock`" in change.evidence) == ("pyproject.toml" in files)
