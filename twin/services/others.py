@@ -9,7 +9,7 @@ import re
 
 from twin.kernel import standard
 from twin.kernel.errors import ApiError, invalid, not_found
-from twin.kernel.names import last, relative, singular, snake
+from twin.kernel.names import last, numeric_id, relative, singular, snake
 from twin.kernel.semantics import Call, Semantics
 from twin.kernel.types import Body, Reply, after, rfc3339
 
@@ -22,7 +22,9 @@ def _spoken(name: str) -> ApiError:
 # Cloud DNS: https://cloud.google.com/dns/docs/reference/rest/v1
 
 
-def _zone(_call: Call, body: Body) -> None:
+def _zone(call: Call, body: Body) -> None:
+    body["kind"], body["id"] = "dns#managedZone", numeric_id()
+    body["creationTime"] = rfc3339(call.now, 3)
     body.setdefault("visibility", "public")
     body.setdefault("cloudLoggingConfig", {}).setdefault("kind", "dns#managedZoneCloudLoggingConfig")
     body["nameServers"] = [f"ns-cloud-a{number}.googledomains.com." for number in range(1, 5)]
