@@ -144,7 +144,7 @@ def _finish(ctx: Context) -> None:
             if any(_binds(inner, name) for statement in _mentioning(before, lines) for inner in _flat(statement)):
                 continue  # bound already: the import only adds to it
             state, _, origin = what.partition(" ")
-            use = next(_uses(_mentioning(following, lines), name, state == "unbound", lazy), None)
+            use = next(_uses(_mentioning(following, lines), name, state == "unbound", lazy, lines), None)
             if use is not None:
                 ctx.emit(name, state, origin, ctx.at(use), ctx.segment(use)[:120], ctx.at(node))
 
@@ -183,7 +183,7 @@ def _flat(node: ast.AST) -> Iterator[ast.AST]:
             stack.extend(ast.iter_child_nodes(part))
 
 
-def _uses(body: list[ast.stmt], name: str, unbound: bool, lazy: bool) -> Iterator[ast.expr]:
+def _uses(body: list[ast.stmt], name: str, unbound: bool, lazy: bool, lines: list[int]) -> Iterator[ast.expr]:
     """Expressions that run while the module is imported and need the name to be what was imported."""
     for node in body:
         if isinstance(node, ast.If):
@@ -205,7 +205,7 @@ def _uses(body: list[ast.stmt], name: str, unbound: bool, lazy: bool) -> Iterato
                     yield part
                 yield from _needs(part, name, unbound)
             if isinstance(node, ast.ClassDef):
-                yield from _uses(node.body, name, unbound, lazy)
+                yield from _uses(_mentioning(node.body, lines), name, unbound, lazy, lines)
         elif isinstance(node, ast.AnnAssign):
             for expression in (None if lazy else node.annotation, node.value):
                 if expression is not None:
