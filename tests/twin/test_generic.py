@@ -77,6 +77,19 @@ def test_dns_record_sets_are_known_by_name_and_type(rest: Caller, unique: str) -
     assert [item["type"] for item in rest("GET", f"{zones}/{unique}/rrsets")[1]["rrsets"]] == ["A"]
 
 
+def test_a_dns_change_is_all_or_none(rest: Caller, unique: str) -> None:
+    zones = f"dns.googleapis.com/dns/v1/projects/{PROJECT}/managedZones"
+    rest("POST", zones, {"name": unique, "dnsName": "example.com.", "description": "d"})
+    record = {"name": "a.example.com.", "type": "A", "ttl": 60, "rrdatas": ["192.0.2.1"]}
+    other = {**record, "name": "b.example.com."}
+    made = rest("POST", f"{zones}/{unique}/changes", {"additions": [record]})[1]
+    assert (made["status"], made["id"]) == ("done", "1")
+    assert rest("POST", f"{zones}/{unique}/changes", {"additions": [other, record]})[0] == 409
+    assert rest("GET", f"{zones}/{unique}/rrsets/b.example.com./A")[0] == 404, "nothing of a refused change stays"
+    assert rest("POST", f"{zones}/{unique}/changes", {"deletions": [record], "additions": [other]})[0] == 200
+    assert rest("GET", f"{zones}/{unique}/rrsets/a.example.com./A")[0] == 404
+
+
 def test_metadata_of_operations_follows_the_api_s_own_document(rest: Caller, unique: str) -> None:
     artifacts = f"artifactregistry.googleapis.com/v1/projects/{PROJECT}/locations/us/repositories"
     made = rest("POST", f"{artifacts}?repositoryId={unique}", {"format": "DOCKER"})[1]

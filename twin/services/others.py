@@ -65,6 +65,29 @@ def list_record_sets(call: Call) -> Body:
     return {"kind": "dns#resourceRecordSetsListResponse", "rrsets": found}
 
 
+def create_change(call: Call) -> Body:
+    """Additions and deletions of record sets, all or none. https://cloud.google.com/dns/docs/records"""
+    standard.require_parents(call, call.name)
+    zone = call.name.rpartition("/changes")[0]
+    for record in call.body.get("deletions", []):
+        path = f"{zone}/rrsets/{record.get('name')}/{record.get('type')}"
+        if call.get(path) is None:
+            said = f"{record.get('name')} ({record.get('type')})"
+            raise not_found(f"The 'entity.change.deletions[0]' resource named '{said}' does not exist.")
+        call.delete(path)
+    for record in call.body.get("additions", []):
+        path = f"{zone}/rrsets/{record.get('name')}/{record.get('type')}"
+        if call.get(path) is not None:
+            said = f"{record.get('name')} ({record.get('type')})"
+            text = f"The resource 'entity.change.additions[0]' named '{said}' already exists"
+            raise ApiError("ALREADY_EXISTS", text, reason="alreadyExists")
+        call.put(path, {"kind": "dns#resourceRecordSet", **record})
+    number = str(1 + sum(1 for _ in call.children(call.name)))
+    lists = {key: call.body[key] for key in ("additions", "deletions") if call.body.get(key)}
+    body = {**lists, "kind": "dns#change", "id": number, "startTime": rfc3339(call.now, 3), "status": "done"}
+    return call.put(f"{call.name}/{number}", body)
+
+
 DNS = Semantics(
     api="dns",
     dialect="legacy",
@@ -72,7 +95,11 @@ DNS = Semantics(
     missing=_dns_missing,
     existing=_dns_existing,
     creating={"managedZones": _zone},
-    methods={"resourceRecordSets.create": create_record_set, "resourceRecordSets.list": list_record_sets},
+    methods={
+        "changes.create": create_change,
+        "resourceRecordSets.create": create_record_set,
+        "resourceRecordSets.list": list_record_sets,
+    },
 )
 
 # Google Kubernetes Engine: https://cloud.google.com/kubernetes-engine/docs/reference/rest/v1
