@@ -179,6 +179,24 @@ def ratchet(
 
 
 @task(
+    help={
+        "history": "the SQLite file that `pytest -p regreen_history --history FILE` writes",
+        "format": "table or json",
+        "window": "how many of the newest runs are compared with those before",
+        "label": "only runs recorded with this --history-label",
+        "html": "also write a page with drawings to this file",
+    }
+)
+def trends(
+    c: Context, history: str = "tests.sqlite", format: str = "table", window: int = 5, label: str = "", html: str = ""
+) -> None:
+    """Which tests got slower, and which are flaky? Exit 1 when something got slower."""
+    from regreen.trends.command import run
+
+    _end(lambda: run(Path(history), format, window, label, html))
+
+
+@task(
     positional=["what"],
     optional=["what"],
     help={
@@ -400,7 +418,7 @@ def setup(c: Context, keep: bool = False) -> None:
     _end(run)
 
 
-namespace = Collection(diagnose, remediate, undo, report, ratchet, bench, docs, setup)
+namespace = Collection(diagnose, remediate, undo, report, ratchet, trends, bench, docs, setup)
 namespace.add_collection(Collection("twin", twin_up, twin_down, twin_reset, twin_env))
 namespace.add_collection(Collection("staging", staging_up, staging_down, staging_env))
 
