@@ -72,15 +72,15 @@ def test_killing_the_writer_loses_nothing_and_doubles_nothing(
     staging: Staging, visitor: Visitor, extent: list[int]
 ) -> None:
     extent[0] += 600
-    visitor.pace(rate=200, count=extent[0])
+    visitor.pace(rate=60, count=extent[0])
     killed = set()
     for _ in range(3):
-        goal = watermark(visitor)["warehouse"] + 40
-        eventually(lambda goal=goal: watermark(visitor)["warehouse"] >= goal)  # type: ignore[misc]
+        goal = min(watermark(visitor)["warehouse"] + 20, extent[0])
+        eventually(lambda goal=goal: watermark(visitor)["warehouse"] >= goal, within=60)  # type: ignore[misc]
         (instance,) = staging.instances("writer")
         os.kill(instance["pid"], signal.SIGKILL)
         killed.add(instance["pid"])
-        eventually(lambda: any(each["pid"] not in killed for each in staging.instances("writer")))
+        eventually(lambda: any(each["pid"] not in killed for each in staging.instances("writer")), within=60)
 
     eventually(lambda: watermark(visitor)["warehouse"] >= extent[0], within=60)
 

@@ -21,9 +21,11 @@ def start_export(chosen: Settings, service: str) -> None:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
     resource = Resource.create({"service.name": service, "deployment.environment": chosen.environment})
-    provider = TracerProvider(resource=resource)
+    # Cloud Run starts a trace of its own for every request and samples few; ours are to be whole.
+    provider = TracerProvider(resource=resource, sampler=ALWAYS_ON)
     exporter = OTLPSpanExporter(endpoint=f"{chosen.otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=200))
     trace.set_tracer_provider(provider)

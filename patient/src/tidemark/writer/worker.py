@@ -146,8 +146,10 @@ class WriterWorker:
         """Graph and cache after the warehouse: their loss is said, and does not stop the stream."""
         if "graph" not in self.trouble:
             try:
+                # The stream does not wait for a graph that hangs: it catches up later.
                 with BATCH_SECONDS.labels("graph").time():
-                    await self.graph.store(trades)
+                    async with asyncio.timeout(3):
+                        await self.graph.store(trades)
             except Exception as error:
                 self.trouble["graph"] = f"{type(error).__name__}: {error}"
         newest = {trade.symbol: trade for trade in trades}
