@@ -165,17 +165,30 @@ def report(c: Context, merge: list[str], run: str = "", target: str = "", output
         "base": "the revision to compare with: a branch, tag or commit",
         "head": "the revision to judge; the work tree by default",
         "target": "a git repository; the current folder by default",
-        "strict": "unknown blocks too",
+        "strict": "unknown and changed block too",
         "format": "table or json",
+        "mutants": "also break the product on the lines of changed tests (needs --python; compares commits)",
+        "python": "the target's interpreter, for --mutants",
     }
 )
 def ratchet(
-    c: Context, base: str, head: str = "", target: str = ".", strict: bool = False, format: str = "table"
-) -> None:
+    c: Context, base: str, head: str = "", target: str = ".", strict: bool = False, format: str = "table",
+    mutants: bool = False, python: str = "",
+) -> None:  # fmt: skip
     """Did a change weaken a test? Exit 1 when something got weaker."""
     from regreen.ratchet.command import run
 
-    _end(lambda: run(commands.folder(target), base, head or None, strict=strict, format=format))
+    def both() -> int:
+        if mutants and not python:
+            raise commands.UsageError("--mutants runs the target's tests: give --python PATH, its interpreter")
+        code = run(commands.folder(target), base, head or None, strict=strict, format=format)
+        if not mutants or code > 1:
+            return code
+        from regreen.mutants.command import run as break_product
+
+        return max(code, break_product(commands.folder(target), base, head, Path(python)))
+
+    _end(both)
 
 
 @task(
