@@ -80,7 +80,7 @@ def _check(entry: Entry, evidence: Evidence) -> GateItem:
             return GateItem(entry.id, GateState.DECIDED, f"{why}; decided by {answer.who}: {answer.reason}", decided=1)
         return GateItem(entry.id, GateState.UNKNOWN, why)
     if aside:
-        text = f"no finding is open; {aside} are set aside, {decided} of them by decisions"
+        text = f"no finding is open; {aside} set aside, {decided} of them by decisions"
         return GateItem(entry.id, GateState.DECIDED if decided else GateState.PASS, text, 0, decided)
     return GateItem(entry.id, GateState.PASS, f"clean, {verdict.examined} examined")
 

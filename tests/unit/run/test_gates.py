@@ -51,9 +51,9 @@ CLEAN = Verdict("code.x", 5)
         (Verdict.unknown("code.x", "boom"), decided("code.x", "*"), GateState.DECIDED, "boom; decided by ann: known"),
         (Verdict("code.x", 5, (FINDING,), error="boom"), Decisions(), GateState.FAIL, "1 findings remain"),
         (Verdict("code.x", 5, suppressed=(Suppressed(FINDING, "decision", "r"),)), Decisions(), GateState.DECIDED,
-         "no finding is open; 1 are set aside, 1 of them by decisions"),
+         "no finding is open; 1 set aside, 1 of them by decisions"),
         (Verdict("code.x", 5, suppressed=(Suppressed(FINDING, "comment", "r"),)), Decisions(), GateState.PASS,
-         "no finding is open; 1 are set aside, 0 of them by decisions"),
+         "no finding is open; 1 set aside, 0 of them by decisions"),
         (Verdict("code.other", 5), Decisions(), GateState.UNKNOWN, "this check did not run"),
     ],
 )  # fmt: skip
