@@ -111,7 +111,7 @@ class Journal:
         """The entries, and how many bytes hold whole ones."""
         try:
             content = self.path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return [], 0
         entries: list[Entry] = []
         whole = 0

@@ -24,13 +24,18 @@ def locked(state: Path, what: str) -> Iterator[str]:
     Yields a remark when an earlier holder died without letting go, else an empty string.
     Raises LockedError, naming the holder, when another process has it.
     """
-    state.mkdir(parents=True, exist_ok=True)
     note = state / "lock.json"
     lock = FileLock(state / "lock", timeout=0)
     try:
+        state.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise LockedError(_holder(note)) from None
+    except OSError as error:  # a read-only repository, a full disk, a file where the folder should be
+        raise LockedError(
+            f"{state} cannot be written ({error.strerror or error}): a run keeps its journal there; make it writable, "
+            "or give a clone of the repository as --target (--dry-run writes nothing)"
+        ) from None
     try:
         remark = _left_behind(note)
         note.write_text(json.dumps({"pid": os.getpid(), "started": _started(os.getpid()), "what": what}))

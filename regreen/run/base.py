@@ -133,7 +133,14 @@ def _new_run(history: History) -> tuple[str, int]:
 
 
 def require_free(repository: Repository, branch: str) -> None:
-    """Raises GitError when a work tree has the branch checked out: moving it would make that tree look changed."""
+    """Raises GitError when the branch cannot be written: a branch has the name of its folder, or a work tree has it
+    checked out (moving it would make that tree look changed)."""
+    folder = branch.partition("/")[0]
+    if folder != branch and repository.commit(f"refs/heads/{folder}"):
+        raise GitError(
+            f"a branch named {folder} is in the way of {branch}: git keeps one name either as a branch or as a folder of "
+            f"branches; rename yours with `git branch -m {folder} {folder}-old`, then run this again"
+        )
     where = repository.checked_out(branch)
     if where:
         raise GitError(f"branch {branch} is checked out in {where}; switch to another branch there first")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from regreen.apply import GitError
+from regreen.lock import LockedError
 from regreen.run.options import OptionError
 from regreen.runner import remediate
 from tests.unit.run.toys import CHECKS, FILES, Replace, catalogue, everything, git, options, plan, repository, write
@@ -74,6 +76,28 @@ def test_a_branch_in_someone_s_work_tree_is_not_moved(tmp_path: Path) -> None:
 
     assert second.branch != first.branch
     assert git(tmp_path / "w", "status", "--porcelain") == ""
+
+
+def test_a_branch_in_the_way_is_said_before_anything_is_done(tmp_path: Path) -> None:
+    target = repository(tmp_path / "t")
+    git(target, "branch", "regreen")
+
+    with pytest.raises(
+        GitError, match=r"a branch named regreen is in the way of regreen/.* `git branch -m regreen regreen-old`"
+    ):
+        remediate(target, plan(TOYS), 1, TOYS, options(tmp_path))
+    git(target, "branch", "-m", "regreen", "other")
+
+    assert remediate(target, plan(TOYS), 1, TOYS, options(tmp_path)).exit_code == 0
+
+
+def test_a_state_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    target = repository(tmp_path / "t")
+    (target / ".git" / "regreen").write_text("in the way")
+
+    with pytest.raises(LockedError, match=r"\.git/regreen cannot be written .*--dry-run writes nothing"):
+        remediate(target, plan(TOYS), 1, TOYS, options(tmp_path))
+    assert remediate(target, plan(TOYS), 1, TOYS, options(tmp_path, dry_run=True)).record.changes
 
 
 def test_a_hook_s_environment_does_not_mislead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

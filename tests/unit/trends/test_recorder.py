@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sqlite3
@@ -117,7 +118,7 @@ def test_the_same_failure_has_the_same_fingerprint(tmp_path: Path) -> None:
 def test_boundaries(recorded: tuple[Path, str]) -> None:
     sys.path.insert(0, str(PLUGINS))
     try:
-        import regreen_history
+        regreen_history = importlib.import_module("regreen_history")
     finally:
         sys.path.remove(str(PLUGINS))
     table = json.loads(regreen_history.boundaries(str(recorded[0] / "h.sqlite")))
