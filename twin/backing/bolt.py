@@ -144,7 +144,8 @@ class Connection:
             await self._writer.drain()
 
     async def _message(self) -> Structure:
-        parts, total = [], 0
+        parts: list[bytes] = []
+        total = 0
         while True:
             size = int.from_bytes(await self._reader.readexactly(2), "big")
             if not size:
@@ -181,7 +182,7 @@ class Connection:
         if not self._known:
             raise CypherError(errors.UNAUTHORIZED, "log on first")
         if name in ("logoff", "telemetry"):
-            self._known = self._known and name == "telemetry"
+            self._known = name == "telemetry"
             self._success({})
         elif name == "route":
             self._route()

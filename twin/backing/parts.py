@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from twin.frontdoor.authority import write_private
 from twin.process import TwinError
 
@@ -112,6 +114,7 @@ def _postgres(folder: Path, port: int, password: str) -> Part:
 
     def prepare() -> None:
         if (folder / "PG_VERSION").exists():
+            _clear_lock(folder)
             return
         _remove(folder)  # what an interrupted initdb left
         folder.mkdir(parents=True, mode=0o700)
@@ -154,6 +157,23 @@ def _postgres(folder: Path, port: int, password: str) -> Part:
     # The disk need not survive a power cut; a killed process loses nothing without fsync.
     command += ["-c", "fsync=off", "-c", "max_connections=100", "-c", "timezone=UTC"]
     return Part("postgres", tuple(command), ready, prepare, lambda: _remove(folder), signal.SIGINT, account)
+
+
+def _clear_lock(folder: Path) -> None:
+    """Wait for a postmaster that outlived its supervisor, and take away the lock of one that was killed.
+
+    PostgreSQL itself keeps the lock as long as the number is taken, if only by a zombie that nobody has reaped yet.
+    """
+    lock = folder / "postmaster.pid"
+    with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
+        process = psutil.Process(int(lock.read_text().split()[0]))
+        if process.status() != psutil.STATUS_ZOMBIE and str(folder) in process.cmdline():
+            try:
+                process.wait(5)
+            except psutil.TimeoutExpired:
+                process.kill()
+                process.wait(5)
+    lock.unlink(missing_ok=True)
 
 
 def _open_way(folder: Path) -> None:

@@ -205,12 +205,9 @@ def _arithmetic(sign: str, left: Any, right: Any) -> Any:
         return left / right if right else float("nan") if not left else float("inf") if left > 0 else float("-inf")
     if sign == "%":
         return left - right * int(left / right) if right else float("nan")
-    return {
-        "+": lambda: left + right,
-        "-": lambda: left - right,
-        "*": lambda: left * right,
-        "^": lambda: float(left**right),
-    }[sign]()
+    if sign == "^":
+        return float(left**right)
+    return left + right if sign == "+" else left - right if sign == "-" else left * right
 
 
 def _labels(what: tree.HasLabels, row: Row, scope: Scope) -> Any:

@@ -78,7 +78,7 @@ def _range(start: int, end: int, step: int = 1) -> list[int]:
 
 def _round(value: float, digits: int = 0) -> float:
     scale = 10**digits
-    return math.floor(value * scale + 0.5) / scale
+    return float(math.floor(value * scale + 0.5) / scale)
 
 
 def _moment(value: Any = None) -> datetime.datetime:

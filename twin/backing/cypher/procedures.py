@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twin.backing.cypher.errors import PROCEDURE, SYNTAX, CypherError
-from twin.backing.cypher.graph import Graph
+from twin.backing.cypher.graph import Edge, Graph, Node
 from twin.backing.cypher.tree import Procedure
 
 VERSION: Final = "5.26.0"
@@ -25,7 +25,7 @@ def _types(graph: Graph) -> _Rows:
 
 
 def _keys(graph: Graph) -> _Rows:
-    entities = [*graph.nodes.values(), *graph.edges.values()]
+    entities: list[Node | Edge] = [*graph.nodes.values(), *graph.edges.values()]
     return [{"propertyKey": name} for name in sorted({name for each in entities for name in each.properties})]
 
 

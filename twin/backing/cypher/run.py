@@ -152,20 +152,20 @@ class _Running:
                 found[pattern.name] = node
             nodes.append(node)
         edges = []
-        for number, pattern in enumerate(path.edges):
-            if len(pattern.types) != 1 or pattern.span is not None:
+        for number, link in enumerate(path.edges):
+            if len(link.types) != 1 or link.span is not None:
                 raise CypherError(SYNTAX, "Exactly one relationship type must be specified for CREATE")
             ends = (nodes[number], nodes[number + 1])
-            start, end = ends[::-1] if pattern.direction == "<" else ends
+            start, end = ends[::-1] if link.direction == "<" else ends
             properties = {
-                name: value for name, value in self._properties(pattern.properties, found).items() if value is not None
+                name: value for name, value in self._properties(link.properties, found).items() if value is not None
             }
             for name, value in properties.items():
                 values.check_property(name, value)
-            edge = self._graph.create_edge(pattern.types[0], start, end, properties)
+            edge = self._graph.create_edge(link.types[0], start, end, properties)
             self._count("relationships-created")
             self._count("properties-set", len(properties))
-            found[pattern.name] = edge
+            found[link.name] = edge
             edges.append(edge)
         if path.name:
             found[path.name] = Route(tuple(nodes), tuple(edges))
