@@ -413,6 +413,45 @@ def staging_env(c: Context, state: str = "") -> None:
     _end(run)
 
 
+@task(
+    help={
+        "environment": "a file of environments/ that lists [[dependency]]; by default the staging system on this machine",
+        "format": "table or json",
+        "watch": "a view that stays, until Ctrl-C",
+        "state": _STAGING,
+    }
+)
+def status(c: Context, environment: str = "twin", format: str = "table", watch: bool = False, state: str = "") -> None:
+    """Ask every service in its own protocol: what runs, how fast, where trouble begins. Exit 1 when not all are up."""
+
+    def run() -> int:
+        import os
+
+        from regreen import status as view
+        from regreen.environment import load_environment
+
+        if format not in ("table", "json"):
+            raise commands.UsageError(f"--format {format}: choose table or json")
+        path = Path(environment) if environment.endswith(".toml") else HERE / "environments" / f"{environment}.toml"
+        specs = view.of_environment(load_environment(path), os.environ)
+        if environment == "twin":
+            from twin.process import find as running
+            from twin.staging_keeper import find
+
+            facts, twin = find(_staging(state)), running(_staging(state))
+            if facts is None or twin is None:
+                raise commands.UsageError("no staging system runs: start one with `invoke staging.up`")
+            specs += view.of_stack(facts, twin.admin("GET", "instances")["instances"])
+        if not specs:
+            raise commands.UsageError(f"{path} lists no [[dependency]]: name, kind and address of each service")
+        try:
+            return view.run(specs, format, watch)
+        except view.NeedsError as error:
+            raise commands.UsageError(str(error)) from None
+
+    _end(run)
+
+
 @task(help={"keep": "keep Go's caches after a build, for the next one"})
 def setup(c: Context, keep: bool = False) -> None:
     """Find the Pulumi engine, or install it, or build it; say what is missing and how to get it."""
@@ -431,7 +470,7 @@ def setup(c: Context, keep: bool = False) -> None:
     _end(run)
 
 
-namespace = Collection(diagnose, remediate, undo, report, ratchet, trends, bench, docs, setup)
+namespace = Collection(diagnose, remediate, undo, report, ratchet, trends, bench, docs, status, setup)
 namespace.add_collection(Collection("twin", twin_up, twin_down, twin_reset, twin_env))
 namespace.add_collection(Collection("staging", staging_up, staging_down, staging_env))
 
