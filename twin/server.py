@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 from aiohttp import web
 
+from twin.backing import aura
 from twin.frontdoor import authority
 from twin.frontdoor.admin import Admin
 from twin.frontdoor.face import Face
@@ -113,6 +114,11 @@ async def serve(
     admin.extend(runtime.routes())
     admin.afterwards.append(runtime.changed_at_once)
     await runtime.open()
+    graphs = aura.Aura(engine, mint, folder, authority_files.server_context_for_bolt())
+    engine.parts["aura"] = graphs
+    face.hosts[aura.HOST] = graphs
+    admin.extend({("POST", "aura"): graphs.admin})
+    await graphs.open()
     accepting = loop.create_task(proxy.serve())
     ready({"port": proxy.port})
     try:

@@ -9,7 +9,7 @@ import itertools
 import logging
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from twin.backing.cypher import errors
@@ -35,10 +35,12 @@ _NAMES: Final = {
 class Bolt:
     """A Bolt server on one graph. One transaction at a time may be open: the others wait for it."""
 
-    def __init__(self, graph: Graph, password: str, address: str, user: str = "neo4j") -> None:
+    def __init__(
+        self, graph: Graph, password: str, address: str, user: str = "neo4j", open_: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`address` is what a routing table names; while `open_` says no, as a paused instance does, nobody gets in."""
         self.graph, self.password, self.user, self.address = graph, password, user, address
-        self.open = True
-        """False refuses connections, as a paused instance does."""
+        self._open = open_
         self._turn = asyncio.Lock()
         self._bookmarks = itertools.count(1)
         self._connections: set[asyncio.Task[None]] = set()
@@ -51,11 +53,19 @@ class Bolt:
 
     async def close(self) -> None:
         """Stop listening, end every connection, roll back what was open."""
+        self.drop()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def drop(self) -> None:
+        """As `close`, without waiting for the connections to end."""
         if self._server is not None:
             self._server.close()
+        self.end_connections()
+
+    def end_connections(self) -> None:
+        """Cut off every client; what they had open is rolled back."""
         for task in list(self._connections):
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -63,7 +73,7 @@ class Bolt:
         self._connections.add(task)
         connection = Connection(self, reader, writer)
         try:
-            if self.open:
+            if self._open():
                 await connection.talk()
         except (OSError, EOFError, ssl.SSLError, asyncio.CancelledError) as error:
             log.debug("connection ended: %r", error)

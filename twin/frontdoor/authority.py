@@ -41,6 +41,12 @@ class Authority:
         context.set_alpn_protocols(["http/1.1"])
         return context
 
+    def server_context_for_bolt(self) -> ssl.SSLContext:
+        """The same certificate for Bolt, which knows no ALPN name."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.leaf, self.leaf_key)
+        return context
+
 
 def make(folder: Path, extra_hosts: Sequence[str] = ()) -> Authority:
     """The authority kept in `folder`, made on first use. Extra hosts are the environment's own."""

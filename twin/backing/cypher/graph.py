@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -73,8 +74,8 @@ class Graph:
         self._undo: list[Callable[[], None]] = []
         self._changed: set[Node | Edge] = set()
         self._rules_changed = False
+        self._next = 0
         self._load()
-        self._next = max([*self.nodes, *self.edges, -1]) + 1
 
     def _load(self) -> None:
         for number, labels, properties in self._file.execute("SELECT id, labels, properties FROM node"):
@@ -89,9 +90,24 @@ class Graph:
         for _, body in self._file.execute("SELECT name, body FROM rule"):
             facts = json.loads(body)
             self.rules[facts["name"]] = Rule(**{**facts, "keys": tuple(facts["keys"])})
+        self._next = max([*self.nodes, *self.edges, -1]) + 1
 
     def close(self) -> None:
         self._file.close()
+
+    def copy_to(self, path: Path) -> None:
+        """Everything that is committed, as a file of its own."""
+        with contextlib.closing(sqlite3.connect(path)) as copy:
+            self._file.backup(copy)
+
+    def replace_by(self, path: Path) -> None:
+        """Take over all of such a copy; what is open is rolled back."""
+        self.rollback()
+        with contextlib.closing(sqlite3.connect(path)) as copy:
+            copy.backup(self._file)
+        for each in (self.nodes, self.edges, self.rules, self.labelled, self._found):
+            each.clear()
+        self._load()
 
     # Reading
 
