@@ -23,7 +23,9 @@ def _send(address: str, topic: str, values: list[bytes]) -> list[int]:
     offsets: list[int] = []
     producer = Producer({"bootstrap.servers": address, "enable.idempotence": True, "linger.ms": 0})
     for value in values:
-        producer.produce(topic, value, partition=0, on_delivery=lambda _, message: offsets.append(message.offset()))
+        producer.produce(
+            topic, value, partition=0, on_delivery=lambda _, message: offsets.append(message.offset() or 0)
+        )
     assert producer.flush(10) == 0
     return offsets
 
@@ -34,7 +36,7 @@ def _receive(address: str, topic: str, count: int) -> list[bytes]:
     found: list[bytes] = []
     end = time.monotonic() + 10
     while len(found) < count and time.monotonic() < end:
-        found += [message.value() for message in consumer.consume(count, 0.2) if message.error() is None]
+        found += [message.value() or b"" for message in consumer.consume(count, 0.2) if message.error() is None]
     consumer.close()
     return found
 
