@@ -18,7 +18,7 @@ from temporalio.api.workflowservice.v1.service_pb2_grpc import (
     WorkflowServiceServicer,
     add_WorkflowServiceServicer_to_server,
 )
-from websockets.sync.server import serve
+from websockets.sync.server import ServerConnection, serve
 
 from regreen.facts.services.collect import collect, read
 from regreen.facts.services.order import NeedsError, start_order, with_causes
@@ -96,7 +96,7 @@ def test_a_schema_registry_lists_its_subjects(web: Web) -> None:
     assert read(ServiceSpec("r", "registry", address)).detail == "2 subjects, FULL"
 
 
-class _Temporal(WorkflowServiceServicer):  # type: ignore[misc]
+class _Temporal(WorkflowServiceServicer):
     def GetSystemInfo(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         return messages.GetSystemInfoResponse(server_version="1.29.0")
 
@@ -110,7 +110,7 @@ class _Temporal(WorkflowServiceServicer):  # type: ignore[misc]
 
 def test_temporal_answers_over_grpc() -> None:
     server = grpc.server(ThreadPoolExecutor(2))
-    add_WorkflowServiceServicer_to_server(_Temporal(), server)
+    add_WorkflowServiceServicer_to_server(_Temporal(), server)  # type: ignore[abstract]  # the two calls that the probe makes
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -124,7 +124,11 @@ def test_temporal_answers_over_grpc() -> None:
 
 
 def test_a_websocket_shakes_hands_and_answers_a_ping() -> None:
-    with serve(lambda wire: [None for _ in wire], "127.0.0.1", 0) as server:
+    def listen(wire: ServerConnection) -> None:
+        for _ in wire:
+            pass
+
+    with serve(listen, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         reading = read(ServiceSpec("ws", "websocket", f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"))
