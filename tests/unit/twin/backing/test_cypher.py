@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from twin.backing.cypher.errors import CypherError
@@ -163,7 +163,13 @@ _VALUES = st.recursive(
 )  # fmt: skip
 
 
+_EDGES = [sign * 2**bits + off for bits in (4, 7, 15, 31, 63) for sign in (1, -1) for off in (-1, 0, 1)]
+
+
 @given(_VALUES)
+@example([each for each in _EDGES if -(2**63) <= each < 2**63])
+@example(["x" * size for size in (15, 16, 255, 256, 65_535, 65_536)])
+@example([[0] * size for size in (15, 16, 255, 256, 65_536)])
 def test_every_value_comes_back_from_packstream(value: Any) -> None:
     assert Reader(pack(value)).value() == value
 
