@@ -243,16 +243,14 @@ class Connection:
         meta: dict[str, Any] = {}
         if self._begun:
             self._allowed(text, self._read_only)
-            result = run(graph, text, parameters)
+            result = _frozen(run(graph, text, parameters))
             meta["qid"] = len(self._results)
         else:
             _check_database(extra)
             self._allowed(text, extra.get("mode") == "r")
             async with self._bolt.turn():
                 try:
-                    result = run(graph, text, parameters)
-                    # Values are packed before anybody else may change what they show.
-                    result.rows = [[_Packed(pack(value)) for value in row] for row in result.rows]
+                    result = _frozen(run(graph, text, parameters))
                     graph.commit()
                 except BaseException:
                     graph.rollback()
@@ -315,6 +313,12 @@ class _Packed:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+
+
+def _frozen(result: Result) -> Result:
+    """Packed at once, before a later statement changes the nodes that the rows show."""
+    result.rows = [[_Packed(pack(value)) for value in row] for row in result.rows]
+    return result
 
 
 def _check_database(extra: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 
 import neo4j
 import pytest
@@ -39,6 +41,25 @@ def test_a_rolled_back_transaction_leaves_nothing_and_a_committed_one_counts(dri
         counters = session.execute_write(lambda each: each.run("CREATE (:Z {a: 1})").consume().counters)
         assert (counters.nodes_created, counters.properties_set) == (1, 1)
         assert session.run("MATCH (z:Z) RETURN count(z)").single(strict=True).value() == 1
+
+
+def test_rows_show_what_was_when_they_were_asked_for(driver: neo4j.Driver) -> None:
+    with driver.session(fetch_size=1) as session, session.begin_transaction() as transaction:
+        transaction.run("CREATE (:V {n: 1}), (:V {n: 2})").consume()
+        before = transaction.run("MATCH (v:V) RETURN v ORDER BY v.n")
+        transaction.run("MATCH (v:V) SET v.n = 9").consume()
+        assert [record["v"]["n"] for record in before] == [1, 2]
+
+
+def test_a_transaction_that_stays_open_makes_others_wait_and_its_end_lets_them_in(driver: neo4j.Driver) -> None:
+    with driver.session() as first, ThreadPoolExecutor(1) as pool:
+        transaction = first.begin_transaction()
+        transaction.run("CREATE (:W)").consume()
+        waiting = pool.submit(lambda: driver.execute_query("MATCH (w:W) RETURN count(w) AS c").records[0]["c"])
+        with pytest.raises(FutureTimeout):
+            waiting.result(0.2)
+        transaction.rollback()
+        assert waiting.result(5) == 0
 
 
 def test_errors_have_neo4js_codes_and_the_session_goes_on(driver: neo4j.Driver, stack: Backing) -> None:
