@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twin import backing
+from twin.process import TwinError
 
 _RECORDS = 20_000
 
@@ -59,8 +60,10 @@ def _kafka(endpoints: dict[str, str]) -> str:
         consumer.assign([TopicPartition("measure", 0, 0)])
         got, end = 0, time.monotonic() + 60
         while got < _RECORDS and time.monotonic() < end:
-            got += len(consumer.consume(1000, 0.5))
+            got += sum(message.error() is None for message in consumer.consume(1000, 0.5))
         consumer.close()
+        if got < _RECORDS:
+            raise TwinError(f"only {got} of {_RECORDS} records came back")
 
     return f"{_RECORDS / _timed(send):,.0f} records/s in, {_RECORDS / _timed(receive):,.0f} out (100 bytes)"
 
