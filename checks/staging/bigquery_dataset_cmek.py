@@ -25,12 +25,17 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     """Datasets without the environment's key as their default."""
     if environment.encryption is None or not environment.encryption.datasets:
         return not_required(ID, "[encryption] with datasets")
-    return verdict(ID, snapshot, READS, len(snapshot.of("bigquery.datasets")), _findings(snapshot, environment))
+    return verdict(ID, snapshot, READS, len(environment.encryption.datasets), _findings(snapshot, environment))
 
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:
     assert environment.encryption is not None
-    for name, body in snapshot.of("bigquery.datasets"):
+    there = dict(snapshot.of("bigquery.datasets"))
+    for name in environment.encryption.datasets:
+        body = there.get(name)
+        if body is None:
+            yield finding(ID, SEVERITY, "dataset", name, "", "there is no such dataset", "the dataset exists")
+            continue
         found = key_name(field(body, "defaultEncryptionConfiguration", "kmsKeyName", default=""))
         if found != environment.encryption.key:
             yield finding(

@@ -206,7 +206,7 @@ class Resource:
 
     def planned(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The state that a preview shows: what only the API can say is unknown."""
-        unknown = {name: UNKNOWN for name in self.spec.outputs}
+        unknown = dict.fromkeys(self.spec.outputs, UNKNOWN)
         unknown |= {name: UNKNOWN for name, spec in self.spec.fields.items() if spec.computed and name not in inputs}
         return {**unknown, **inputs}
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from regreen.apply import Author
-from regreen.facts.cloud.edit import splices
 from regreen.cloud.executor import HARMLESS, ExecutorError, Outcome, Preview, too_much
 from regreen.cloud.look import CloudSight
 from regreen.cloud.work import CloudWork
 from regreen.facts.cloud import CloudRemedy
+from regreen.facts.cloud.edit import splices
 from regreen.facts.source import GitTree
 from regreen.journal import Entry, Step
 from regreen.model import Change, Finding, Refusal, Undo, compose

@@ -53,7 +53,8 @@ def test_an_unknown_method_is_a_loud_501(call: Caller) -> None:
     )
     assert status in (404, 501)
     status, refusal = call(
-        "POST", "compute.googleapis.com/compute/v1/projects/staging-twin/zones/us-central1-a/instances/i/sendDiagnosticInterrupt"
+        "POST",
+        "compute.googleapis.com/compute/v1/projects/staging-twin/zones/us-central1-a/instances/i/sendDiagnosticInterrupt",
     )
     assert (status, refusal["error"]["code"]) == (501, 501)
     assert "compute.instances.sendDiagnosticInterrupt" in refusal["error"]["message"]

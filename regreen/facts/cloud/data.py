@@ -25,15 +25,18 @@ def _bigquery(environment: Environment) -> Any:
 
 
 def datasets(google: Google, environment: Environment) -> Iterable[tuple[str, Body]]:
-    """The datasets that the environment's encryption policy names, in full."""
-    from google.api_core.exceptions import GoogleAPIError
+    """The datasets that the environment's encryption policy names, in full; one that does not exist is left out."""
+    from google.api_core.exceptions import GoogleAPIError, NotFound
 
     if environment.encryption is None:
         return
     client = _bigquery(environment)
     try:
         for name in environment.encryption.datasets:
-            yield name, client.get_dataset(f"{environment.project.id}.{name}").to_api_repr()
+            try:
+                yield name, client.get_dataset(f"{environment.project.id}.{name}").to_api_repr()
+            except NotFound:
+                continue
     except GoogleAPIError as error:
         raise CloudError(str(error)) from None
     finally:
@@ -42,7 +45,7 @@ def datasets(google: Google, environment: Environment) -> Iterable[tuple[str, Bo
 
 def tables(google: Google, environment: Environment) -> Iterable[tuple[str, Body]]:
     """Every table of those datasets, in full, by `dataset.table`: a list does not say what encrypts a table."""
-    from google.api_core.exceptions import GoogleAPIError
+    from google.api_core.exceptions import GoogleAPIError, NotFound
 
     if environment.encryption is None:
         return
@@ -54,7 +57,11 @@ def tables(google: Google, environment: Environment) -> Iterable[tuple[str, Body
     try:
         with ThreadPoolExecutor(_WORKERS) as pool:
             for name in environment.encryption.datasets:
-                yield from pool.map(full, client.list_tables(f"{environment.project.id}.{name}", page_size=1000))
+                try:
+                    listed = list(client.list_tables(f"{environment.project.id}.{name}", page_size=1000))
+                except NotFound:
+                    continue
+                yield from pool.map(full, listed)
     except GoogleAPIError as error:
         raise CloudError(str(error)) from None
     finally:

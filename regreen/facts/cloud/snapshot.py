@@ -48,11 +48,13 @@ class Snapshot:
 
     def of(self, kind: str) -> Collection:
         """The resources of a kind; one that nobody collected is an error, not an empty list."""
-        return self.collections.get(kind) or Collection(error=f"{kind} was not collected")
+        found = self.collections.get(kind)
+        return Collection(error=f"{kind} was not collected") if found is None else found
 
     def measured(self, name: str) -> Measurement:
         """The outcome of an experiment; one that nobody made is an error."""
-        return self.measurements.get(name) or Measurement(error=f"{name} was not measured")
+        found = self.measurements.get(name)
+        return Measurement(error=f"{name} was not measured") if found is None else found
 
     def trouble(self, *kinds: str) -> str:
         """The first error among some collections, with its kind; '' when all were read."""
