@@ -28,7 +28,7 @@ _KINDS: Final = {
     ("delete", False): messages.PropertyDiff.DELETE, ("delete", True): messages.PropertyDiff.DELETE_REPLACE,
     ("update", False): messages.PropertyDiff.UPDATE, ("update", True): messages.PropertyDiff.UPDATE_REPLACE,
 }  # fmt: skip
-_SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of a field, no password
+_SECRET: Final = "4dabf18193072939515e22adb298388d"   # noqa: S105 - the wire format's own mark of a secret, not one
 
 
 def plain(value: Any) -> Any:
@@ -64,24 +64,24 @@ class Provider(services.ResourceProviderServicer):
         self._rest: Rest | None = None
         self._lock = threading.Lock()
 
-    def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, ARG002 - the stub's names
+    def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - the stub's names
         return messages.ProviderHandshakeResponse()
 
-    def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, ARG002
+    def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return plugin_pb2.PluginInfo(version=self._version)
 
-    def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, ARG002
+    def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return messages.GetSchemaResponse(
             schema='{"name": "gcp", "description": "Rehearsal on a twin; not the real provider."}'
         )
 
-    def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, ARG002
+    def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return messages.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, ARG002
+    def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return _DIFF(changes=_DIFF.DIFF_NONE)
 
-    def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, ARG002
+    def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         values = {key.rpartition(":")[2]: value for key, value in request.variables.items()}
         if request.HasField("args"):
             values |= {key: value for key, value in inputs_of(request.args).items() if isinstance(value, str)}
@@ -184,7 +184,7 @@ class Provider(services.ResourceProviderServicer):
         context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{request.tok} is not part of the rehearsal provider")
         raise AssertionError("abort raises")
 
-    def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, ARG002
+    def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return empty_pb2.Empty()
 
     def _resource(self, urn: str, context: grpc.ServicerContext) -> Resource:
