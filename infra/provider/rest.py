@@ -87,7 +87,7 @@ class Rest:
     def _session(self) -> Any:
         found = getattr(self._local, "session", None)
         if found is None:
-            found = google.auth.transport.requests.AuthorizedSession(self._credentials)
+            found = google.auth.transport.requests.AuthorizedSession(self._credentials)  # type: ignore[no-untyped-call]
             self._local.session = found
         return found
 

@@ -28,7 +28,7 @@ _KINDS: Final = {
     ("delete", False): messages.PropertyDiff.DELETE, ("delete", True): messages.PropertyDiff.DELETE_REPLACE,
     ("update", False): messages.PropertyDiff.UPDATE, ("update", True): messages.PropertyDiff.UPDATE_REPLACE,
 }  # fmt: skip
-_SECRET: Final = "4dabf18193072939515e22adb298388d"   # noqa: S105 - the wire format's own mark of a secret, not one
+_SECRET: Final = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the wire format's own mark of a secret, not one
 
 
 def plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from infra.types import FieldSpec, TypeSpec
@@ -143,12 +144,16 @@ def identity(spec: TypeSpec, given: str) -> dict[str, str]:
         first = re.match(r"\{(\w+)\}/[a-z]", form)
         pattern = re.sub(
             r"\\\{(\w+)\\\}",
-            lambda found, first=first: (
-                f"(?P<{found.group(1)}>{'.+' if first and first.group(1) == found.group(1) else '[^/]+'})"
-            ),
+            partial(_placeholder, first.group(1) if first else ""),
             re.escape(form),
         )
         matched = re.fullmatch(pattern, text)
         if matched is not None:
             return matched.groupdict()
     raise ValueError(f"the import id {given!r} of {spec.token} is none of {', '.join(spec.imports)}")
+
+
+def _placeholder(first: str, found: re.Match[str]) -> str:
+    """The group that a placeholder of an import form becomes; the first may span a whole resource name."""
+    name = found.group(1)
+    return f"(?P<{name}>{'.+' if name == first else '[^/]+'})"

@@ -139,7 +139,7 @@ class _Boundaries:
     def _wrap_mocks(self) -> None:
         from unittest import mock
 
-        patcher = mock._patch  # type: ignore[attr-defined]
+        patcher = mock._patch
         enter, note = patcher.__enter__, self.note
 
         def entered(self: Any) -> Any:
@@ -153,7 +153,7 @@ class _Boundaries:
             )
             return result
 
-        patcher.__enter__ = entered
+        patcher.__enter__ = entered  # type: ignore[method-assign]
         setter = pytest.MonkeyPatch.setattr
 
         def set_attribute(self: Any, target: Any, name: Any, *rest: Any, **options: Any) -> Any:

@@ -31,7 +31,7 @@ class _Lines:
     def pytest_runtest_teardown(self) -> None:
         """Stop."""
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
 
     def pytest_sessionfinish(self) -> None:
         """Write the lines."""

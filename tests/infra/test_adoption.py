@@ -93,14 +93,15 @@ def program(desired: Desired) -> Callable[[], None]:
         )  # fmt: skip
         encryption: Any = {"kms_key_name": desired.key} if desired.key else None
         bigquery.Dataset(
-            "market", dataset_id="adopted", project=PROJECT, location=desired.location, accesses=list(desired.readers),
+            "market", dataset_id="adopted", project=PROJECT, location=desired.location, accesses=list(desired.readers),  # type: ignore[arg-type]
             default_encryption_configuration=encryption, opts=found(f"projects/{PROJECT}/datasets/adopted"),
         )  # fmt: skip
+        hosts: Any = [{"hosts": ["x.example"], "pathMatcher": "m"}]
         rules: Any = [{"paths": [path], "service": BACKEND} for path in desired.routes]
         matcher: Any = {"name": "m", "defaultService": BACKEND, "pathRules": rules}
         compute.URLMap(
             "lb", name="adopted-lb", project=PROJECT, default_service=BACKEND, path_matchers=[matcher],
-            host_rules=[{"hosts": ["x.example"], "pathMatcher": "m"}], opts=found(f"projects/{PROJECT}/global/urlMaps/adopted-lb"),
+            host_rules=hosts, opts=found(f"projects/{PROJECT}/global/urlMaps/adopted-lb"),
         )  # fmt: skip
         secretmanager.Secret(
             "token", secret_id="adopted", project=PROJECT, replication={"auto": {}},

@@ -21,7 +21,7 @@ import grpc  # type: ignore[import-untyped]
 from google.api_core import path_template
 from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
-from google.protobuf import empty_pb2, json_format  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2, json_format
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 
 from twin.kernel.engine import Engine

@@ -60,7 +60,10 @@ def feed_socket(staging: Staging, **options: Any) -> ClientConnection:
     address = urlsplit(staging.balancer)
     opened = socket.create_connection((address.hostname, address.port), timeout=10)
     headers = {"Authorization": f"Bearer {staging.secret('feed-token')}"}
-    return connect(f"ws://{staging.host}/ws", sock=opened, additional_headers=headers, proxy=None, **options)
+    found: ClientConnection = connect(
+        f"ws://{staging.host}/ws", sock=opened, additional_headers=headers, proxy=None, **options
+    )
+    return found
 
 
 def eventually(condition: Callable[[], bool], within: float = 20.0) -> None:

@@ -115,14 +115,15 @@ def allocation(visitor: Visitor) -> int:
     return visitor.post("/api/allocations", body).status_code
 
 
-def serving(staging: Staging, service: str) -> None:
-    """Until the newest revision of a service is the one that serves."""
+def serving(staging: Staging, service: str) -> bool:
+    """True, once the newest revision of a service is the one that serves."""
 
     def done() -> bool:
         now = read(staging, f"{RUN}/{service}")
         return bool(now["latestReadyRevision"] == now["latestCreatedRevision"] and not now.get("reconciling"))
 
     eventually(done)
+    return True
 
 
 def cold_seconds(staging: Staging, visitor: Visitor) -> float:

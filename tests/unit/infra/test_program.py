@@ -21,7 +21,7 @@ class Recorded(pulumi.runtime.Mocks):
         self.made.append(args)
         return args.name, dict(args.inputs)
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[Any, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         raise AssertionError(f"the program must not ask for anything while it is planned: {args.token}")
 
 
@@ -33,7 +33,7 @@ def recorded() -> Recorded:
 
 
 def run(recorded: Recorded, **sections: Any) -> list[pulumi.runtime.MockResourceArgs]:
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def program() -> None:
         build({"project": "staging-twin", "region": "us-central1", **sections})
 

@@ -87,7 +87,7 @@ KEPT: list[tuple[str, str, str]] = [
     ("standard library patched", "assert f(1) == 3", "monkeypatch.setattr('time.sleep', lambda s: None)\nassert f(1) == 3"),
 ]  # fmt: skip
 
-CHANGED: list[tuple[str, str, str, Grade]] = [
+ALTERED: list[tuple[str, str, str, Grade]] = [
     ("assert deleted", "assert f(1) == 3\nassert g(2) == 4", "assert f(1) == 3", WEAKER),
     ("all deleted", "assert f(1) == 3", "f(1)", WEAKER),
     ("commented out", "assert f(1) == 3", "pass  # assert f(1) == 3", WEAKER),
@@ -160,6 +160,6 @@ def test_keeps_what_is_checked(judged: Judge, before: str, after: str) -> None:
     }
 
 
-@pytest.mark.parametrize(("before", "after", "grade"), [row[1:] for row in CHANGED], ids=[row[0] for row in CHANGED])
+@pytest.mark.parametrize(("before", "after", "grade"), [row[1:] for row in ALTERED], ids=[row[0] for row in ALTERED])
 def test_changes_what_is_checked(judged: Judge, before: str, after: str, grade: Grade) -> None:
     assert judged(before, after).grade is grade

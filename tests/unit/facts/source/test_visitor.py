@@ -9,8 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from regreen.facts.source import CodeCheck, Context, Interests, Parents
-from regreen.facts.source import visitor as v
+from regreen.facts.source import CodeCheck, Context, Interests, Parents, guards
 from regreen.facts.source.extract import extract
 from regreen.facts.source.visitor import Visitor, imported_roots
 
@@ -45,7 +44,7 @@ def seen(node: ast.AST, context: Context, parents: Parents) -> None:
             ("a.connect", "C.m", 0),
         ),
         ("import a\ndef f(a):\n    a.connect()\n", ("", "f", 0)),
-        ("import a\nif x:\n    a.connect()\n", ("a.connect", "", v.CONDITIONAL)),
+        ("import a\nif x:\n    a.connect()\n", ("a.connect", "", guards.CONDITIONAL)),
         ("import a\n@a.connect()\ndef f():\n    pass\n", ("a.connect", "", 0)),
         ("import a\ndef f(x=a.connect()):\n    pass\n", ("a.connect", "", 0)),
         ("import a\nclass C(a.connect()):\n    pass\n", ("a.connect", "", 0)),
@@ -53,11 +52,14 @@ def seen(node: ast.AST, context: Context, parents: Parents) -> None:
         ("import a\nwhile a.connect(): pass\n", ("a.connect", "", 0)),
         ("import a\nmatch a.connect():\n    case 1:\n        pass\n", ("a.connect", "", 0)),
         ("import a\ntry:\n    pass\nexcept a.connect():\n    pass\n", ("a.connect", "", 0)),
-        ("import a\ntry:\n    a.connect()\nfinally:\n    pass\n", ("a.connect", "", v.IN_TRY | v.CONDITIONAL)),
+        (
+            "import a\ntry:\n    a.connect()\nfinally:\n    pass\n",
+            ("a.connect", "", guards.IN_TRY | guards.CONDITIONAL),
+        ),
         ("import a\nx = 1; a.connect()\n", ("a.connect", "", 0)),
         ("import a\nx = (\n    1,\n    a.connect(),\n)\n", ("a.connect", "", 0)),
         ("import a\r\n\r\na.connect()\r\n", ("a.connect", "", 0)),
-        ("import a\nif TYPE_CHECKING:\n    a.connect()\n", ("a.connect", "", v.TYPE_CHECKING_ONLY)),
+        ("import a\nif TYPE_CHECKING:\n    a.connect()\n", ("a.connect", "", guards.TYPE_CHECKING_ONLY)),
         ("import a\nlambda: a.connect()\n", ("a.connect", "", 0)),
         ("a().connect()\n", ("", "", 0)),
     ],
@@ -172,20 +174,26 @@ def test_a_handler_that_raises_is_reported_and_the_rest_goes_on() -> None:
     ("source", "flags"),
     [
         ("import x\n", 0),
-        ("try:\n    import x\nexcept ImportError:\n    pass\n", v.IMPORT_GUARDED | v.IN_TRY),
-        ("try:\n    import x\nexcept (ValueError, ModuleNotFoundError):\n    pass\n", v.IMPORT_GUARDED | v.IN_TRY),
-        ("try:\n    import x\nexcept:\n    pass\n", v.IMPORT_GUARDED | v.IN_TRY),
-        ("try:\n    import x\nexcept ValueError:\n    pass\n", v.IN_TRY | v.CONDITIONAL),
-        ("try:\n    pass\nexcept ImportError:\n    import x\n", v.IMPORT_HANDLER | v.CONDITIONAL | v.IN_HANDLER),
-        ("with suppress(ImportError):\n    import x\n", v.IMPORT_GUARDED),
+        ("try:\n    import x\nexcept ImportError:\n    pass\n", guards.IMPORT_GUARDED | guards.IN_TRY),
+        (
+            "try:\n    import x\nexcept (ValueError, ModuleNotFoundError):\n    pass\n",
+            guards.IMPORT_GUARDED | guards.IN_TRY,
+        ),
+        ("try:\n    import x\nexcept:\n    pass\n", guards.IMPORT_GUARDED | guards.IN_TRY),
+        ("try:\n    import x\nexcept ValueError:\n    pass\n", guards.IN_TRY | guards.CONDITIONAL),
+        (
+            "try:\n    pass\nexcept ImportError:\n    import x\n",
+            guards.IMPORT_HANDLER | guards.CONDITIONAL | guards.IN_HANDLER,
+        ),
+        ("with suppress(ImportError):\n    import x\n", guards.IMPORT_GUARDED),
         ("with open(f):\n    import x\n", 0),
-        ("if typing.TYPE_CHECKING:\n    import x\n", v.TYPE_CHECKING_ONLY),
-        ("if not TYPE_CHECKING:\n    import x\n", v.CONDITIONAL),
-        ("if False:\n    import x\n", v.TYPE_CHECKING_ONLY),
-        ("if sys.version_info >= (3, 11):\n    import x\n", v.CONDITIONAL | v.VERSION_GUARDED),
-        ("if sys.version_info[0] < 3:\n    pass\nelse:\n    import x\n", v.CONDITIONAL | v.VERSION_GUARDED),
-        ("for a in b:\n    import x\n", v.CONDITIONAL | v.IN_LOOP),
-        ("try:\n    pass\nfinally:\n    import x\n", v.IN_FINALLY),
+        ("if typing.TYPE_CHECKING:\n    import x\n", guards.TYPE_CHECKING_ONLY),
+        ("if not TYPE_CHECKING:\n    import x\n", guards.CONDITIONAL),
+        ("if False:\n    import x\n", guards.TYPE_CHECKING_ONLY),
+        ("if sys.version_info >= (3, 11):\n    import x\n", guards.CONDITIONAL | guards.VERSION_GUARDED),
+        ("if sys.version_info[0] < 3:\n    pass\nelse:\n    import x\n", guards.CONDITIONAL | guards.VERSION_GUARDED),
+        ("for a in b:\n    import x\n", guards.CONDITIONAL | guards.IN_LOOP),
+        ("try:\n    pass\nfinally:\n    import x\n", guards.IN_FINALLY),
         ("def f():\n    import x\n", 0),
         ("try:\n    def f():\n        import x\nexcept ImportError:\n    pass\n", 0),
     ],
