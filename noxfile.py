@@ -18,7 +18,7 @@ nox.options.stop_on_first_error = True
 nox.options.sessions = ["lint", "typecheck", "markers", "imports", "unit", "twin"]
 
 ROOT = Path(__file__).parent
-SOURCES = ("regreen", "checks", "remedies", "twin", "bench", "scripts", "tests", "tasks.py", "noxfile.py")
+SOURCES = ("regreen", "checks", "remedies", "infra", "twin", "bench", "scripts", "tests", "tasks.py", "noxfile.py")
 MARKER_CHECKS = "code.markers-registered,code.markers-spelled,code.pytest-config-unique,code.strict-markers-effective"
 IMPORT_CHECKS = (
     "code.source-readable,code.imports-resolve,code.imports-acyclic,code.import-paths-consistent,"

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from twin import backing, process
+import twin.backing as backing
+from twin import process
 from twin.process import Running, TwinError
 from twin.staging_cloud import Cloud, Values
 from twin.staging_machine import Machine

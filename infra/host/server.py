@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import language_pb2 as messages
 from pulumi.runtime.proto import language_pb2_grpc as services
@@ -235,7 +235,7 @@ def main() -> int:
     chosen, _ = parser.parse_known_args()
     host, ended = Host(chosen.engine), threading.Event()
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", 400 * 1024 * 1024)])
-    services.add_LanguageRuntimeServicer_to_server(host, server)  # type: ignore[no-untyped-call]
+    services.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     for number in (signal.SIGTERM, signal.SIGINT):

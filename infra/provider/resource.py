@@ -202,7 +202,7 @@ class Resource:
                 value = live.get("labels") or {}
             if value is not None:
                 made[name] = value
-        return made | self.special.outputs(inputs, live)
+        return made | self.special.outputs(inputs, dict(live))
 
     def planned(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The state that a preview shows: what only the API can say is unknown."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import plugin_pb2
 from pulumi.runtime.proto import provider_pb2 as messages
@@ -180,7 +180,7 @@ class Provider(services.ResourceProviderServicer):
                 "name": found.get("name", ""),
                 "number": str(found["projectNumber"]),
             }
-            return messages.InvokeResponse(**{"return": struct(answer)})
+            return messages.InvokeResponse(**{"return": struct(answer)})  # type: ignore[arg-type]
         context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{request.tok} is not part of the rehearsal provider")
         raise AssertionError("abort raises")
 
@@ -234,7 +234,7 @@ def main() -> int:
     """Serve on a free loopback port until the engine goes away."""
     ended = threading.Event()
     server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", 400 * 1024 * 1024)])
-    services.add_ResourceProviderServicer_to_server(Provider(os.environ.get("REGREEN_PLUGIN_VERSION", "0.0.0")), server)  # type: ignore[no-untyped-call]
+    services.add_ResourceProviderServicer_to_server(Provider(os.environ.get("REGREEN_PLUGIN_VERSION", "0.0.0")), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     for number in (signal.SIGTERM, signal.SIGINT):
