@@ -11,7 +11,7 @@ from typing import Final
 
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
-from regreen.facts.cloud.reading import field, finding, not_required, verdict
+from regreen.facts.cloud.reading import field, finding, not_required, present, verdict
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.cdn-cache-policy"
@@ -30,7 +30,9 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     """A cache mode that shortens or forces, and objects without the Cache-Control that the environment asks for."""
     if environment.cdn is None:
         return not_required(ID, "[cdn]")
-    examined = len(snapshot.of("storage.objects")) + 1
+    examined = len(snapshot.of("storage.objects")) + present(
+        snapshot, "compute.backendBuckets", [environment.cdn.backend_bucket]
+    )
     return verdict(ID, snapshot, READS, examined, _findings(snapshot, environment))
 
 

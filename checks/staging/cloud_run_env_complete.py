@@ -11,7 +11,16 @@ from typing import Final
 
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
-from regreen.facts.cloud.reading import containers, finding, not_required, references, served, variables, verdict
+from regreen.facts.cloud.reading import (
+    containers,
+    finding,
+    not_required,
+    present,
+    references,
+    served,
+    variables,
+    verdict,
+)
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.cloud-run-env-complete"
@@ -26,7 +35,13 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     required = [item for item in environment.services if item.variables or item.secrets]
     if not required:
         return not_required(ID, "service with variables or secrets")
-    return verdict(ID, snapshot, READS, len(required), _findings(snapshot, environment))
+    return verdict(
+        ID,
+        snapshot,
+        READS,
+        present(snapshot, "run.services", (item.name for item in required)),
+        _findings(snapshot, environment),
+    )
 
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
-from regreen.facts.cloud.reading import field, finding, not_required, verdict
+from regreen.facts.cloud.reading import field, finding, not_required, present, verdict
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.cloud-run-max-instances"
@@ -29,7 +29,13 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     """Services that may grow past the environment's limit."""
     if not environment.services:
         return not_required(ID, "service")
-    return verdict(ID, snapshot, READS, len(environment.services), _findings(snapshot, environment))
+    return verdict(
+        ID,
+        snapshot,
+        READS,
+        present(snapshot, "run.services", (item.name for item in environment.services)),
+        _findings(snapshot, environment),
+    )
 
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:

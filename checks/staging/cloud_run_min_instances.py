@@ -11,7 +11,7 @@ from typing import Final
 
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
-from regreen.facts.cloud.reading import field, finding, not_required, verdict
+from regreen.facts.cloud.reading import field, finding, not_required, present, verdict
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.cloud-run-min-instances"
@@ -26,7 +26,13 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     required = [item for item in environment.services if item.min_instances]
     if not required:
         return not_required(ID, "service with min_instances")
-    return verdict(ID, snapshot, READS, len(required), _findings(snapshot, environment))
+    return verdict(
+        ID,
+        snapshot,
+        READS,
+        present(snapshot, "run.services", (item.name for item in required)),
+        _findings(snapshot, environment),
+    )
 
 
 def minimum(body: object) -> int:

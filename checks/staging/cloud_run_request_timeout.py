@@ -12,7 +12,7 @@ from typing import Final
 
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
-from regreen.facts.cloud.reading import field, finding, not_required, seconds, verdict
+from regreen.facts.cloud.reading import field, finding, not_required, present, seconds, verdict
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.cloud-run-request-timeout"
@@ -27,7 +27,13 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     required = [item for item in environment.services if item.request_timeout or item.session_affinity]
     if not required:
         return not_required(ID, "service with request_timeout")
-    return verdict(ID, snapshot, READS, len(required), _findings(snapshot, environment))
+    return verdict(
+        ID,
+        snapshot,
+        READS,
+        present(snapshot, "run.services", (item.name for item in required)),
+        _findings(snapshot, environment),
+    )
 
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Final
 from checks.staging.load_balancer_timeouts import serverless
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
-from regreen.facts.cloud.reading import field, finding, not_required, verdict
+from regreen.facts.cloud.reading import field, finding, not_required, present, verdict
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.load-balancer-draining"
@@ -27,7 +27,13 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     if environment.balancer is None or not environment.balancer.draining:
         return not_required(ID, "[balancer] with draining")
     names = {route.backend for route in environment.balancer.routes}
-    return verdict(ID, snapshot, READS, len(names), _findings(snapshot, environment, names))
+    return verdict(
+        ID,
+        snapshot,
+        READS,
+        present(snapshot, "compute.backendServices", names),
+        _findings(snapshot, environment, names),
+    )
 
 
 def _findings(snapshot: Snapshot, environment: Environment, names: set[str]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
-from regreen.facts.cloud.reading import finding, last, not_required, verdict
+from regreen.facts.cloud.reading import finding, last, not_required, present, verdict
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.load-balancer-timeouts"
@@ -30,7 +30,13 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     """Backends whose time-out is not what their kind of traffic needs."""
     if environment.balancer is None:
         return not_required(ID, "[balancer]")
-    return verdict(ID, snapshot, READS, len(_needs(environment)), _findings(snapshot, environment))
+    return verdict(
+        ID,
+        snapshot,
+        READS,
+        present(snapshot, "compute.backendServices", _needs(environment)),
+        _findings(snapshot, environment),
+    )
 
 
 def _needs(environment: Environment) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
-from regreen.facts.cloud.reading import field, finding, not_required, verdict
+from regreen.facts.cloud.reading import field, finding, not_required, present, verdict
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.pool-budget"
@@ -26,7 +26,13 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     users = [item for item in environment.services if item.pool]
     if environment.database is None or not users:
         return not_required(ID, "[database], or no service with a pool")
-    return verdict(ID, snapshot, READS, len(users), _findings(snapshot, environment))
+    return verdict(
+        ID,
+        snapshot,
+        READS,
+        present(snapshot, "run.services", (item.name for item in users)),
+        _findings(snapshot, environment),
+    )
 
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
-from regreen.facts.cloud.reading import finding, members, not_required, verdict
+from regreen.facts.cloud.reading import finding, members, not_required, present, verdict
 from regreen.facts.cloud.secrets import member_of
 from regreen.model import Finding, Severity, Verdict
 
@@ -29,7 +29,13 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     """Accounts without the access that they need, and accessors that nobody asked for."""
     if not environment.secrets:
         return not_required(ID, "[[secret]]")
-    return verdict(ID, snapshot, READS, len(environment.secrets), _findings(snapshot, environment))
+    return verdict(
+        ID,
+        snapshot,
+        READS,
+        present(snapshot, "secretmanager.policies", (item.name for item in environment.secrets)),
+        _findings(snapshot, environment),
+    )
 
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from regreen.decisions import Decisions
 from regreen.environment import Environment
 from regreen.facts.cloud import CloudCheck, Snapshot
 from regreen.model import Diagnosis, Finding, Verdict
 from regreen.suppress import set_aside
-
-if TYPE_CHECKING:
-    from regreen.facts.cloud.snapshot import Measurement
 
 #: Reads a snapshot: kinds of resources, names of experiments.
 Read = Callable[[Sequence[str], Sequence[str]], Snapshot]
@@ -74,8 +70,3 @@ def judge(snapshot: Snapshot, checks: Sequence[CloudCheck], environment: Environ
             verdicts.append(Verdict.unknown(check.ID, f"the check itself failed: {type(error).__name__}: {error}"))
     seconds = time.perf_counter() - begun
     return Diagnosis(f"{snapshot.project} at {snapshot.taken}", tuple(verdicts), 0, 0, 0, 0, 0, seconds)
-
-
-def measured(snapshot: Snapshot) -> Mapping[str, Measurement]:
-    """The experiments that were made."""
-    return snapshot.measurements

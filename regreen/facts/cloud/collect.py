@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -282,12 +282,3 @@ def _measure(name: str, environment: Environment, reach: Reach) -> Measurement:
         return EXPERIMENTS[name](environment, reach)
     except Exception as error:  # noqa: BLE001 - an experiment that breaks is UNKNOWN, with its words
         return Measurement(error=f"{type(error).__name__}: {error}")
-
-
-def required(checks: Iterable[Any]) -> tuple[Iterator[str], Iterator[str]]:
-    """The kinds and the experiments that some checks need."""
-    listed = list(checks)
-    return (
-        iter(sorted({kind for check in listed for kind in check.READS})),
-        iter(sorted({name for check in listed for name in check.MEASURES})),
-    )

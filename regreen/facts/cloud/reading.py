@@ -20,6 +20,12 @@ def verdict(
     return Verdict.unknown(check, trouble) if trouble else Verdict.of(check, examined, findings)
 
 
+def present(snapshot: Snapshot, kind: str, names: Iterable[str]) -> int:
+    """How many of some resources are there to be looked at: what is absent was not examined, and is not healthy."""
+    there = snapshot.of(kind).items
+    return sum(1 for name in names if name in there)
+
+
 def not_required(check: str, what: str) -> Verdict:
     """UNKNOWN: the environment file requires nothing that this check could look at."""
     return Verdict.unknown(check, f"the environment file has no {what}, so nothing is required here")
