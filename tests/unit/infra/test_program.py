@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,10 +28,15 @@ class Recorded(pulumi.runtime.Mocks):
 
 
 @pytest.fixture
-def recorded() -> Recorded:
+def recorded() -> Iterator[Recorded]:
+    # The SDK asks for the thread's current loop; other tests, in any order, leave none behind.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     mocks = Recorded()
     pulumi.runtime.set_mocks(mocks, project="regreen-staging", stack="twin")
-    return mocks
+    yield mocks
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def run(recorded: Recorded, **sections: Any) -> list[pulumi.runtime.MockResourceArgs]:
