@@ -28,15 +28,23 @@ class Recorded(pulumi.runtime.Mocks):
 
 
 @pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    # The SDK asks for the thread's current loop; other tests, in any order, leave none behind.
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
+    # The SDK makes event loops, in this thread and in its own, and closes none; another test may have left none behind.
+    made: list[asyncio.AbstractEventLoop] = []
+    new_event_loop = asyncio.new_event_loop
+
+    def kept() -> asyncio.AbstractEventLoop:
+        made.append(new_event_loop())
+        return made[-1]
+
+    monkeypatch.setattr(asyncio, "new_event_loop", kept)
+    asyncio.set_event_loop(kept())
     mocks = Recorded()
     pulumi.runtime.set_mocks(mocks, project="regreen-staging", stack="twin")
     yield mocks
     asyncio.set_event_loop(None)
-    loop.close()
+    for loop in made:
+        loop.close()
 
 
 def run(recorded: Recorded, **sections: Any) -> list[pulumi.runtime.MockResourceArgs]:
