@@ -9,6 +9,6 @@ lock() {
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
         --no-emit-index-url --no-emit-find-links "$@" --output-file "requirements/$output"
 }
-lock dev.txt pyproject.toml --extra twin --extra infra requirements/base.in requirements/dev.in requirements/patient.in requirements/twin-clients.in
-lock base.txt pyproject.toml --extra twin --extra infra requirements/base.in requirements/patient.in --constraints requirements/dev.txt
+lock dev.txt pyproject.toml --extra twin --extra infra --extra pipeline requirements/base.in requirements/dev.in requirements/patient.in requirements/twin-clients.in
+lock base.txt pyproject.toml --extra twin --extra infra --extra pipeline requirements/base.in requirements/patient.in --constraints requirements/dev.txt
 lock pytest-8.txt requirements/pytest-8.in --no-deps
