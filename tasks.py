@@ -270,16 +270,17 @@ _STATE = "the twin's folder; by default `twin` in the cache folder"
     help={
         "project": "the project id it answers for",
         "port": "the front door's port; a free one by default",
+        "empty": "a fresh project, without the patient's cloud",
         "state": _STATE,
     },
 )
-def twin_up(c: Context, project: str = "staging-twin", port: int = 0, state: str = "") -> None:
-    """Start the local Google Cloud, or find it running."""
+def twin_up(c: Context, project: str = "staging-twin", port: int = 0, empty: bool = False, state: str = "") -> None:
+    """Start the local Google Cloud, with the patient's cloud as it was found, or find it running."""
 
     def run() -> int:
-        from twin.process import up
+        from twin.found import up
 
-        running = up(_twin(state), project, port)
+        running = up(_twin(state), project, port, empty=empty)
         print(f"the twin of project {running.project} ({running.number}) answers at {running.proxy}")
         print(
             'next: eval "$(invoke twin.env)", then gcloud, bq and Google\'s libraries talk to it; invoke twin.down ends it'
@@ -304,10 +305,10 @@ def twin_down(c: Context, keep: bool = False, state: str = "") -> None:
 
 @task(name="reset", help={"state": _STATE})
 def twin_reset(c: Context, state: str = "") -> None:
-    """Back to a fresh project."""
+    """Back to what the twin began with: the patient's cloud as found, or a fresh project."""
 
     def run() -> int:
-        from twin.process import reset
+        from twin.found import reset
 
         reset(_twin(state))
         return commands.OK

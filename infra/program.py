@@ -14,15 +14,19 @@ from infra.components import (
     StaticAssets,
     Stores,
 )
+from infra.live import Resolve
 
 
-def build(values: Mapping[str, Any]) -> None:
-    """Declare every resource of a configuration (`StackDocument.plain()`), in a running Pulumi program."""
+def build(values: Mapping[str, Any], live: Resolve | None = None) -> None:
+    """Declare every resource of a configuration (`StackDocument.plain()`), in a running Pulumi program.
+
+    `live` reads plain values that the configuration leaves as they are.
+    """
 
     def of(section: str) -> dict[str, Any]:
         return dict(values.get(section) or {})
 
-    placing = Placing(values["project"], values["region"], of("imports"))
+    placing = Placing(values["project"], values["region"], of("imports"), live=live)
     secrets = RuntimeSecrets("secrets", of("secrets"), placing) if of("secrets") else None
     if of("keyRings") or of("keys") or of("datasets"):
         CustomerManagedEncryption("encryption", of("keyRings"), of("keys"), of("datasets"), placing)

@@ -99,12 +99,23 @@ class Balancer:
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """The team's own key. `location` is Cloud KMS's; `rotation` at most so many seconds."""
+    """The team's own keys; `rotation` at most so many seconds.
+
+    A key protects what is in its own location: `key` the datasets, `jobs_key` the Dataflow jobs of the project's region.
+    """
 
     key: str
     rotation: int
     datasets: tuple[str, ...]
     jobs: bool
+    jobs_key: str
+    writers: tuple[str, ...] = ()
+    """Services that write to the datasets: paused while a table is copied onto itself."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that must exist, each once."""
+        return tuple(dict.fromkeys((self.key, self.jobs_key) if self.jobs else (self.key,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,13 +337,16 @@ def _balancer(table: Table) -> Balancer:
 
 
 def _encryption(table: Table, project: Project) -> Encryption:
-    table.only("key", "rotation", "datasets", "jobs")
-    key = table.text("key").replace("{project}", project.id)
-    if not re.fullmatch(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+", key):
-        raise table.fail("'key' must be projects/P/locations/L/keyRings/R/cryptoKeys/K", "key")
+    table.only("key", "rotation", "datasets", "jobs", "jobs_key", "writers")
+    key = table.text("key")
+    keys = {"key": key, "jobs_key": table.text("jobs_key", key)}
+    for name, value in keys.items():
+        keys[name] = value.replace("{project}", project.id)
+        if not re.fullmatch(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+", keys[name]):
+            raise table.fail(f"{name!r} must be projects/P/locations/L/keyRings/R/cryptoKeys/K", name)
     return Encryption(
-        key, table.integer("rotation", 7_776_000, least=86_400), table.texts("datasets", ()),
-        table.boolean("jobs", True),
+        keys["key"], table.integer("rotation", 7_776_000, least=86_400), table.texts("datasets", ()),
+        table.boolean("jobs", True), keys["jobs_key"], table.texts("writers", ()),
     )  # fmt: skip
 
 

@@ -208,7 +208,8 @@ def find(state_dir: Path) -> Running | None:
     )
 
 
-def _needed(state_dir: Path) -> Running:
+def needed(state_dir: Path) -> Running:
+    """The twin that runs in this folder. TwinError when none does."""
     running = find(state_dir)
     if running is None:
         raise TwinError(f"no twin runs in {state_dir}: start one with `invoke twin.up`")
@@ -234,12 +235,12 @@ def down(state_dir: Path, *, keep: bool = False) -> bool:
 
 def reset(state_dir: Path) -> None:
     """Back to a fresh project. TwinError when no twin runs."""
-    _needed(state_dir).admin("POST", "reset")
+    needed(state_dir).admin("POST", "reset")
 
 
 def env(state_dir: Path) -> dict[str, str]:
     """What a shell needs so that gcloud, bq and Google's libraries talk to the twin. TwinError when no twin runs."""
-    running = _needed(state_dir)
+    running = needed(state_dir)
     folder = running.folder
     bundle = str(folder / "ca-bundle.pem")
     configuration = folder / "gcloud"

@@ -27,6 +27,7 @@ SERVICES: Final = ("websocket-service", "ingest", "writer", "allocator", "api", 
 BACKING: Final = ("kafka", "postgres", "redis", "graph")
 PATIENT: Final = Path(__file__).resolve().parent.parent / "patient"
 _READY: Final = 30.0
+_SETTLED: Final = ("CONDITION_SUCCEEDED", "CONDITION_FAILED")
 _ANSWERS: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -109,6 +110,22 @@ class Staging:
             if waiting:
                 time.sleep(0.05)
 
+    def wait_settled(self, within: float = _READY) -> None:
+        """Until every service is ready or has failed for good: what a broken system comes to. TwinError otherwise."""
+        records = f"https://run.googleapis.com/v2/projects/{self.twin.project}/locations/us-central1/services"
+        end = time.monotonic() + within
+        while True:
+            moving = [
+                each["name"].rpartition("/")[2]
+                for each in self.cloud.api.call("GET", records).get("services", ())
+                if each.get("reconciling") or each.get("terminalCondition", {}).get("state") not in _SETTLED
+            ]
+            if not moving:
+                return
+            if time.monotonic() > end:
+                raise TwinError(f"not settled within {within:.0f} s: {', '.join(moving)}; see {self.folder / 'logs'}")
+            time.sleep(0.05)
+
     def _state(self, known: dict[str, Any] | None, name: str) -> str:
         """What is wrong with a service; '' for nothing."""
         if known is None:
@@ -156,7 +173,8 @@ def up(
     attached: bool = True,
     services: Sequence[str] = SERVICES,
 ) -> Staging:
-    """Start a staging system that runs the patient's code in `code`, and wait until it is healthy.
+    """Start a staging system that runs the patient's code in `code`, and wait until it is healthy; a broken one, until
+    each of its services is ready or has failed.
 
     `otlp` is where the services send their traces, `rate` and `count` how the feed speaks (trades a second; 0 for no end).
     With `attached` all of it ends with this process, however that dies. TwinError when it does not come up; then
@@ -185,7 +203,9 @@ def up(
         clock.step("machine")
         if cloud == "healthy" and not faults:
             staging.wait_healthy(services)
-            staging.machine.wait(_READY)
+        else:
+            staging.wait_settled()
+        staging.machine.wait(_READY)
         clock.step("healthy")
         cleanup.pop_all()
     return staging

@@ -1,7 +1,7 @@
 """The patient's cloud: API calls with placeholders, filled while they are made.
 
 Placeholders: `{project}`, `{number}`, `{owner}`; the address of a backing service (`{kafka}`, `{postgres}`, `{redis}`,
-`{graph}`, `{graph_password}`); `{random:NAME}`, chosen once; `{base64:TEXT}`; `{int:NAME}`, a number;
+`{graph}`, `{graph_password}`, `{aura_client}`); `{random:NAME}`, chosen once; `{base64:TEXT}`; `{int:NAME}`, a number;
 `{url:SERVICE}` and `{uri:SERVICE}`, where a Cloud Run service is, known once it was created; `{asset:FILE}`, the
 quoted object name of a web asset; `{in_30_days}`, `{hour_ago}`; `{fresh}`, another name each time.
 """
@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from twin.process import Running, TwinError
 from twin.staging_faults import Api, Faults
+from twin.staging_graph import GraphHome
 
 _PLACE: Final = re.compile(r"\{(base64|random|int|url|uri|asset):((?:[^{}]|\{[^{}]*\})*)\}|\{([a-z_0-9]+)\}")
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".csv": "text/csv", ".svg": "image/svg+xml"}
@@ -46,11 +47,11 @@ class Values:
             "feed_rate": str(rate),
             "feed_count": str(count),
             "allocator_vm": str(_free_port()),
-            "graph_password": "",
-            "aura_client": "",
             "in_30_days": (datetime.now(UTC) + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "hour_ago": (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
             **endpoints,
+            "machine_graph": endpoints.get("graph", ""),
+            "machine_graph_password": endpoints.get("graph_password", ""),
         }
 
     def chosen(self, name: str) -> str:
@@ -99,13 +100,16 @@ class Cloud:
         self.values = values
         self.api = Api(twin, values.plain["owner"])
         values.assets = {path.name: path for path in (patient / "web" / "public").iterdir()}
-        self.faults = Faults(patient / "cloud" / "faults.toml", self.api, values.fill)
+        self._healthy = json.loads((patient / "cloud" / "healthy.json").read_text(encoding="utf-8"))
+        self.graph = GraphHome(twin, self.api, values, self._healthy["graph"])
+        ways = {"graph-to-machine": (self.graph.to_machine, self.graph.to_aura)}
+        self.faults = Faults(patient / "cloud" / "faults.toml", self.api, values.fill, ways)
 
     def build(self, state: str, faults: Sequence[str]) -> None:
         """The healthy cloud, then its faults: all of them, as found."""
-        found = json.loads((self._patient / "cloud" / "healthy.json").read_text(encoding="utf-8"))
-        self.make(found["calls"])
-        for entry in found["objects"]:
+        self.graph.make()
+        self.make(self._healthy["calls"])
+        for entry in self._healthy["objects"]:
             self._upload(entry)
         self.faults.plant(self.faults.table if state == "as-found" else faults)
 

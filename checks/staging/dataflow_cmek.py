@@ -30,11 +30,12 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:
     assert environment.encryption is not None
+    wanted = environment.encryption.jobs_key
     for name, body in snapshot.of("dataflow.jobs"):
         found = key_name(field(body, "environment", "serviceKmsKeyName", default=""))
-        if found != environment.encryption.key:
+        if found != wanted:
             yield finding(
                 ID, SEVERITY, "dataflowJob", name, "/environment/serviceKmsKeyName",
-                f"key {found}" if found else "Google's own key", environment.encryption.key, job=str(body.get("id", "")),
+                f"key {found}" if found else "Google's own key", wanted, job=str(body.get("id", "")),
                 type=str(body.get("type", "")),
             )  # fmt: skip

@@ -1,6 +1,6 @@
-"""The services that encrypt with the key may use it, and nobody else on the key itself.
+"""The services that encrypt with a key may use it, and the public may not.
 
-BigQuery's and Dataflow's service agents need the encrypter/decrypter role on the key. Public members on a key are a
+BigQuery's and Dataflow's service agents need the encrypter/decrypter role on their key. Public members on a key are a
 finding whatever their role.
 """
 
@@ -30,14 +30,17 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
         return not_required(ID, "[encryption]")
     if not snapshot.number:
         return Verdict.unknown(ID, "the project's number could not be read, so its service agents have no names")
-    return verdict(ID, snapshot, READS, len(agents(environment, snapshot.number)), _findings(snapshot, environment))
+    examined = sum(len(agents(environment, snapshot.number, key)) for key in environment.encryption.keys)
+    return verdict(ID, snapshot, READS, examined, _findings(snapshot, environment))
 
 
-def agents(environment: Environment, number: str) -> tuple[str, ...]:
-    """The service agents that must be able to use the key."""
-    assert environment.encryption is not None
-    found = [f"serviceAccount:bq-{number}@bigquery-encryption.iam.gserviceaccount.com"]
-    if environment.encryption.jobs:
+def agents(environment: Environment, number: str, key: str) -> tuple[str, ...]:
+    """The service agents that must be able to use a key."""
+    encryption, found = environment.encryption, []
+    assert encryption is not None
+    if key == encryption.key:
+        found.append(f"serviceAccount:bq-{number}@bigquery-encryption.iam.gserviceaccount.com")
+    if encryption.jobs and key == encryption.jobs_key:
         found.append(f"serviceAccount:service-{number}@dataflow-service-producer-prod.iam.gserviceaccount.com")
         found.append(f"serviceAccount:service-{number}@compute-system.iam.gserviceaccount.com")
     return tuple(found)
@@ -45,19 +48,19 @@ def agents(environment: Environment, number: str) -> tuple[str, ...]:
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:
     assert environment.encryption is not None
-    key = environment.encryption.key
-    body = dict(snapshot.of("kms.keys")).get(key)
-    if body is None:
-        yield finding(ID, SEVERITY, "key", key, "", "there is no such key", "the key exists")
-        return
-    granted = members(body, ROLE, "roles/owner")
-    for member in agents(environment, snapshot.number):
-        if member not in granted:
-            yield finding(ID, SEVERITY, "key", key, f"/grants/{member}", "no grant on the key", ROLE, member=member)
-    for binding in body["bindings"]:
-        for member in binding["members"]:
-            if member in ("allUsers", "allAuthenticatedUsers"):
-                yield finding(
-                    ID, SEVERITY, "key", key, f"/grants/{member}", f"{member} has {binding['role']}",
-                    "no public member on a key", member=member, surplus=binding["role"],
-                )  # fmt: skip
+    for key in environment.encryption.keys:
+        body = dict(snapshot.of("kms.keys")).get(key)
+        if body is None:
+            yield finding(ID, SEVERITY, "key", key, "", "there is no such key", "the key exists")
+            continue
+        granted = members(body, ROLE, "roles/owner")
+        for member in agents(environment, snapshot.number, key):
+            if member not in granted:
+                yield finding(ID, SEVERITY, "key", key, f"/grants/{member}", "no grant on the key", ROLE, member=member)
+        for binding in body["bindings"]:
+            for member in binding["members"]:
+                if member in ("allUsers", "allAuthenticatedUsers"):
+                    yield finding(
+                        ID, SEVERITY, "key", key, f"/grants/{member}", f"{member} has {binding['role']}",
+                        "no public member on a key", member=member, surplus=binding["role"],
+                    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The key's primary version is enabled.
+"""The primary version of each key is enabled.
 
 Everything under a key whose primary version is disabled or destroyed refuses to be read: an outage that looks like
 missing permissions.
@@ -25,17 +25,17 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     """A primary version that is not ENABLED, or a key that is not there."""
     if environment.encryption is None:
         return not_required(ID, "[encryption]")
-    return verdict(ID, snapshot, READS, 1, _findings(snapshot, environment))
+    return verdict(ID, snapshot, READS, len(environment.encryption.keys), _findings(snapshot, environment))
 
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:
     assert environment.encryption is not None
-    key = environment.encryption.key
-    body = dict(snapshot.of("kms.keys")).get(key)
-    if body is None:
-        yield finding(ID, SEVERITY, "key", key, "", "there is no such key", "the key exists")
-    elif body["primary"]["state"] != "ENABLED":
-        state = body["primary"]["state"] or "no primary version"
-        yield finding(
-            ID, SEVERITY, "key", key, "/primary/state", state, "ENABLED", version=str(body["primary"]["name"])
-        )
+    for key in environment.encryption.keys:
+        body = dict(snapshot.of("kms.keys")).get(key)
+        if body is None:
+            yield finding(ID, SEVERITY, "key", key, "", "there is no such key", "the key exists")
+        elif body["primary"]["state"] != "ENABLED":
+            state = body["primary"]["state"] or "no primary version"
+            yield finding(
+                ID, SEVERITY, "key", key, "/primary/state", state, "ENABLED", version=str(body["primary"]["name"])
+            )

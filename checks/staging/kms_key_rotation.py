@@ -25,19 +25,20 @@ def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
     """A key that rotates too rarely or never, or is not there."""
     if environment.encryption is None:
         return not_required(ID, "[encryption]")
-    return verdict(ID, snapshot, READS, 1, _findings(snapshot, environment))
+    return verdict(ID, snapshot, READS, len(environment.encryption.keys), _findings(snapshot, environment))
 
 
 def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]:
     encryption = environment.encryption
     assert encryption is not None
-    body = dict(snapshot.of("kms.keys")).get(encryption.key)
-    if body is None:
-        yield finding(ID, SEVERITY, "key", encryption.key, "", "there is no such key", "the key exists")
-        return
-    period = int(body["rotationPeriod"])
-    if period == 0 or period > encryption.rotation:
-        yield finding(
-            ID, SEVERITY, "key", encryption.key, "/rotationPeriod", f"every {period} s" if period else "never",
-            f"at most every {encryption.rotation} s", want=str(encryption.rotation),
-        )  # fmt: skip
+    for key in encryption.keys:
+        body = dict(snapshot.of("kms.keys")).get(key)
+        if body is None:
+            yield finding(ID, SEVERITY, "key", key, "", "there is no such key", "the key exists")
+            continue
+        period = int(body["rotationPeriod"])
+        if period == 0 or period > encryption.rotation:
+            yield finding(
+                ID, SEVERITY, "key", key, "/rotationPeriod", f"every {period} s" if period else "never",
+                f"at most every {encryption.rotation} s", want=str(encryption.rotation),
+            )  # fmt: skip

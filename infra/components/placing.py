@@ -11,6 +11,7 @@ from typing import Any, Final
 import pulumi
 
 from infra.config import SECTIONS, merge
+from infra.live import Resolve, filled
 
 _WORD: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 #: What deployments and the platform write into a resource: to declare it would be to fight them for ever.
@@ -30,10 +31,15 @@ class Placing:
     region: str
     imports: Mapping[str, str] = field(default_factory=dict)
     protect: bool = True
+    live: Resolve | None = None
+    """Reads what the stack leaves as it is live; without it such a value is an error."""
 
     def arguments(self, section: str, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """A resource's inputs as the SDK's constructors take them: snake_case at the top, the provider's shape below."""
-        return {_WORD.sub(r"_\1", key).lower(): value for key, value in merge(section, name, settings).items()}
+        inputs = merge(section, name, settings)
+        if section == "services":
+            inputs = filled(inputs, name, self.live or _unread, pulumi.Output.secret)
+        return {_WORD.sub(r"_\1", key).lower(): value for key, value in inputs.items()}
 
     def options(self, parent: pulumi.Resource, section: str, name: str, **more: Any) -> pulumi.ResourceOptions:
         """Options of a resource: adopted where it is live, protected where losing it is dear."""
@@ -49,6 +55,12 @@ class Placing:
         key = f"{section}/{name}/{SECTIONS[section].members}/{member}"
         live = self.imports.get(key)
         return pulumi.ResourceOptions(parent=parent, import_=live) if live else pulumi.ResourceOptions(parent=parent)
+
+
+def _unread(service: str, _: int, variable: str) -> str:
+    raise pulumi.RunError(
+        f"services/{service}: {variable} is left as it is live, and nothing was given to read it with"
+    )
 
 
 def granted(name: str, member: str) -> str:

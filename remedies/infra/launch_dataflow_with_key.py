@@ -24,13 +24,13 @@ RISK: Final = Risk.HIGH
 def propose(findings: Sequence[Finding], snapshot: Snapshot, stack: StackFile, environment: Environment) -> Proposal:
     """Refuse, with the plan to relaunch."""
     assert environment.encryption is not None, "the check needs it"
-    region, key = environment.project.region, environment.encryption.key
+    region, key = environment.project.region, environment.encryption.jobs_key
 
     def plan(item: Finding) -> str:
         stop = "drain" if item.get("type") == "JOB_TYPE_STREAMING" else "cancel"
         return (
             f"gcloud dataflow jobs {stop} {item.get('job')} --region={region}; launch it again as it was launched, "
-            f"with --dataflow-kms-key={key} in the same region as the key allows"
+            f"with --dataflow-kms-key={key}"
         )
 
     reason = "a running job keeps the key that it was launched with"

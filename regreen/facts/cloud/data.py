@@ -69,7 +69,7 @@ def tables(google: Google, environment: Environment) -> Iterable[tuple[str, Body
 
 
 def keys(google: Google, environment: Environment) -> Iterable[tuple[str, Body]]:
-    """The environment's key: rotation, primary version and its state, and who may use it. Nothing where it is missing."""
+    """The environment's keys: rotation, primary version and its state, who may use them. A missing one is left out."""
     from google.api_core.exceptions import GoogleAPIError, NotFound
     from google.cloud import kms_v1
 
@@ -77,27 +77,29 @@ def keys(google: Google, environment: Environment) -> Iterable[tuple[str, Body]]
         return
     # REST: one protocol and one proxy rule for all that is read.
     client = kms_v1.KeyManagementServiceClient(transport="rest")
-    name = environment.encryption.key
     try:
-        key: Any = client.get_crypto_key(name=name)  # proto-plus: durations come as timedelta
-        policy = client.get_iam_policy(request={"resource": name})
-    except NotFound:
-        return
+        for name in environment.encryption.keys:
+            try:
+                key: Any = client.get_crypto_key(name=name)  # proto-plus: durations come as timedelta
+                policy = client.get_iam_policy(request={"resource": name})
+            except NotFound:
+                continue
+            yield name, _key(key, policy)
     except GoogleAPIError as error:
         raise CloudError(str(error)) from None
     finally:
         client.transport.close()  # type: ignore[no-untyped-call]
-    yield (
-        name,
-        {
-            "name": key.name,
-            "purpose": key.purpose.name,
-            "rotationPeriod": int(key.rotation_period.total_seconds()) if key.rotation_period else 0,
-            "nextRotationTime": str(key.next_rotation_time or ""),
-            "primary": {"name": key.primary.name, "state": key.primary.state.name if key.primary.name else ""},
-            "bindings": [{"role": item.role, "members": list(item.members)} for item in policy.bindings],
-        },
-    )
+
+
+def _key(key: Any, policy: Any) -> Body:
+    return {
+        "name": key.name,
+        "purpose": key.purpose.name,
+        "rotationPeriod": int(key.rotation_period.total_seconds()) if key.rotation_period else 0,
+        "nextRotationTime": str(key.next_rotation_time or ""),
+        "primary": {"name": key.primary.name, "state": key.primary.state.name if key.primary.name else ""},
+        "bindings": [{"role": item.role, "members": list(item.members)} for item in policy.bindings],
+    }
 
 
 def key_name(name: str) -> str:

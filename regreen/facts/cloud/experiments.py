@@ -6,14 +6,18 @@ that cannot be made cold outside the twin) the outcome is an error, and whoever 
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from regreen.facts.cloud.snapshot import Measurement
 
 if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
+
     from regreen.environment import Environment
 
 _HTTP_LIMIT: Final = 15.0
@@ -25,7 +29,8 @@ _CDN_TRIES: Final = 6
 class Reach:
     """How experiments get at an environment. Addresses hold no secret but `database`, which is never printed.
 
-    `balancer` is a URL that leads to the load balancer; `cool` makes a Cloud Run service cold, where that can be done.
+    `balancer` is a URL that leads to the load balancer; `token` opens a WebSocket there, as a bearer; `cool` makes a Cloud
+    Run service cold, where that can be done.
     """
 
     balancer: str = ""
@@ -41,17 +46,13 @@ Experiment = Callable[["Environment", Reach], Measurement]
 def handshake(environment: Environment, reach: Reach) -> Measurement:
     """Seconds until a WebSocket through the balancer is open; on a service made cold first, where that can be done."""
     from websockets.exceptions import InvalidHandshake
-    from websockets.sync.client import connect
 
-    url = _socket_url(environment, reach)
-    if not url or environment.balancer is None:
+    if environment.balancer is None or not _reachable(environment, reach):
         return Measurement(error="the environment names no balancer address and handshake_path")
     cold = _cool(environment, reach)
     begun = time.perf_counter()
     try:
-        with connect(
-            url, open_timeout=environment.balancer.handshake * 2, proxy=None, additional_headers=_host(environment)
-        ):
+        with _socket(environment, reach, environment.balancer.handshake * 2):
             took = time.perf_counter() - begun
     except TimeoutError:
         return Measurement(time.perf_counter() - begun, seen="no handshake before the limit")
@@ -65,21 +66,17 @@ def handshake(environment: Environment, reach: Reach) -> Measurement:
 def keepalive(environment: Environment, reach: Reach) -> Measurement:
     """Seconds that a WebSocket with nothing but pings stayed open; at most the environment's `idle`."""
     from websockets.exceptions import ConnectionClosed, InvalidHandshake
-    from websockets.sync.client import connect
 
-    url = _socket_url(environment, reach)
-    if not url or environment.balancer is None:
+    if environment.balancer is None or not _reachable(environment, reach):
         return Measurement(error="the environment names no balancer address and handshake_path")
     limit = environment.balancer.idle
     begun = time.perf_counter()
     try:
-        with connect(
-            url, open_timeout=_HTTP_LIMIT, proxy=None, additional_headers=_host(environment), ping_interval=1
-        ) as socket:
+        with _socket(environment, reach, _HTTP_LIMIT, ping_interval=1) as held:
             begun = time.perf_counter()
             while (left := limit - (time.perf_counter() - begun)) > 0:
                 try:
-                    socket.recv(timeout=left)  # whatever it sends is its business; that it stays open is ours
+                    held.recv(timeout=left)  # whatever it sends is its business; that it stays open is ours
                 except TimeoutError:
                     break
             return Measurement(time.perf_counter() - begun, seen="open")
@@ -161,12 +158,24 @@ def _host(environment: Environment) -> dict[str, str]:
     return {"Host": environment.balancer.host} if environment.balancer else {}
 
 
-def _socket_url(environment: Environment, reach: Reach) -> str:
-    if environment.balancer is None or not reach.balancer or not environment.balancer.handshake_path:
-        return ""
-    token = f"?token={reach.token}" if reach.token else ""
-    base = reach.balancer.rstrip("/").replace("http", "ws", 1)
-    return base + environment.balancer.handshake_path + token
+def _reachable(environment: Environment, reach: Reach) -> bool:
+    return bool(environment.balancer and environment.balancer.handshake_path and reach.balancer)
+
+
+def _socket(environment: Environment, reach: Reach, limit: float, **options: Any) -> ClientConnection:
+    """A WebSocket that asks for the balancer's host, over a connection to where the balancer is."""
+    from websockets.sync.client import connect
+
+    assert environment.balancer is not None, "asked for a socket without a balancer"
+    place = urlsplit(reach.balancer)
+    secure = place.scheme == "https"
+    opened = socket.create_connection((place.hostname, place.port or (443 if secure else 80)), timeout=limit)
+    url = f"{'wss' if secure else 'ws'}://{environment.balancer.host}{environment.balancer.handshake_path}"
+    headers = {"Authorization": f"Bearer {reach.token}"} if reach.token else {}
+    made: ClientConnection = connect(
+        url, sock=opened, open_timeout=limit, proxy=None, additional_headers=headers, **options
+    )
+    return made
 
 
 def _cool(environment: Environment, reach: Reach) -> bool:

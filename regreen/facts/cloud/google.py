@@ -1,7 +1,8 @@
 """One discovery-based client for every Google API that is read: paged, parallel, patient with quotas.
 
 Credentials, proxies and certificate authorities come from the process's environment (Application Default Credentials,
-HTTPS_PROXY, HTTPLIB2_CA_CERTS), so the same code reads the local twin and Google Cloud. Reading only: no call here changes anything.
+HTTPS_PROXY, HTTPLIB2_CA_CERTS), so the same code reads the local twin and Google Cloud. Facts only ever `call` and `pages`;
+`change` is for whoever applies a remedy's steps.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 #: Answers worth a second try, with Google's advice on truncated exponential backoff (AIP-194; Cloud IAM "Retry strategy").
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+_QUOTA: Final = frozenset({429})
 _TRIES: Final = 5
 _FIRST_WAIT: Final = 0.25
 
@@ -58,6 +60,10 @@ class Google:
         """Call `projects.locations.services.list`-like methods. Raises CloudError."""
         return self._execute(self._request(api, version, method, parameters))
 
+    def change(self, api: str, version: str, method: str, **parameters: Any) -> dict[str, Any]:
+        """Call a method that has an effect: only quota answers, which did nothing, are tried again. Raises CloudError."""
+        return self._execute(self._request(api, version, method, parameters), _QUOTA)
+
     def pages(self, api: str, version: str, method: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Every item under `key`, page by page; a dict-valued page (aggregated lists) gives its values."""
         token = ""
@@ -76,7 +82,7 @@ class Google:
             at = getattr(at, part)()
         return getattr(at, verb)(**parameters)
 
-    def _execute(self, request: Any) -> dict[str, Any]:
+    def _execute(self, request: Any, again: frozenset[int] = _AGAIN) -> dict[str, Any]:
         from google.auth.exceptions import GoogleAuthError
         from googleapiclient.errors import HttpError
         from httplib2 import HttpLib2Error
@@ -88,10 +94,10 @@ class Google:
                 return found
             except HttpError as error:
                 status = int(error.resp.status)
-                if status not in _AGAIN or attempt == _TRIES:
+                if status not in again or attempt == _TRIES:
                     raise CloudError(_words(status, error.content), status) from None
             except (OSError, HttpLib2Error, GoogleAuthError) as error:
-                if attempt == _TRIES or isinstance(error, GoogleAuthError):
+                if attempt == _TRIES or isinstance(error, GoogleAuthError) or again is _QUOTA:
                     raise CloudError(f"no answer: {type(error).__name__}: {error}") from None
             # Full jitter: many readers that were refused together must not come back together.
             self._sleep(wait * (0.5 + random.random() / 2))  # noqa: S311

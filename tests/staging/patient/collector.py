@@ -66,7 +66,10 @@ class Collector:
                         span.trace_id.hex(),
                         span.span_id.hex(),
                         span.parent_span_id.hex(),
-                        {item.key: getattr(item.value, str(item.value.WhichOneof("value"))) for item in span.attributes},
+                        {
+                            item.key: getattr(item.value, str(item.value.WhichOneof("value")))
+                            for item in span.attributes
+                        },
                         tuple(event.name for event in span.events),
                         span.start_time_unix_nano,
                         span.end_time_unix_nano,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import time
@@ -139,9 +138,9 @@ def log_holds(staging: Staging, condition: str) -> bool:
     return bool(staging.cloud.api.call("POST", "https://logging.googleapis.com/v2/entries:list", body).get("entries"))
 
 
-def secret(staging: Staging, name: str) -> str:
-    url = f"https://secretmanager.googleapis.com/v1/projects/{P}/secrets/{name}/versions/latest:access"
-    return base64.b64decode(read(staging, url)["payload"]["data"]).decode()
+def graphs(staging: Staging) -> list[str]:
+    """The AuraDB instances, by name."""
+    return [each["name"] for each in read(staging, "https://api.neo4j.io/v1/instances")["data"]]
 
 
 def env_of(staging: Staging, service: str) -> dict[str, Any]:
@@ -219,7 +218,10 @@ ROWS: Final[dict[str, tuple[Sees, Any, Any]]] = {
     "assets-not-cacheable": (lambda _, v: "immutable" in asset(v).headers["cache-control"], True, False),
     "secret-missing": (lambda s, _: redeployed(s, "api") == "", True, False),
     "accessor-missing": (lambda s, _: redeployed(s, "api") == "", True, False),
-    "graph-self-hosted": (lambda s, _: secret(s, "graph-uri").startswith("bolt://10."), False, True),
+    "graph-self-hosted": (
+        lambda s, v: (serving(s, "api"), v.get("/api/graph/BTC-USD").status_code, graphs(s)), (True, 200, ["staging-graph"]),
+        (True, 200, []),
+    ),
     "unavailable-in-window": (lambda s, _: log_holds(s, "httpRequest.status=503 AND resource.labels.service_name=\"api\""), False, True),
     "closed-1011-in-window": (lambda s, _: log_holds(s, "jsonPayload.closeCode=1011"), False, True),
 }  # fmt: skip
