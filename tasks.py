@@ -9,6 +9,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from invoke.collection import Collection
@@ -18,17 +19,23 @@ from invoke.program import Program
 from invoke.tasks import task
 
 import regreen
-from checks.code import CATALOGUE as CODE_CHECKS
 from regreen import commands
 from regreen.plan import Plan, load_plan
 from regreen.policy import PolicyError
 from regreen.ratchet import compare
 from regreen.run.options import Catalogue
 from regreen.tomlsource import SourceError
-from remedies.code import CATALOGUE as CODE_REMEDIES
 
 HERE = Path(__file__).resolve().parent
-CATALOGUE = Catalogue(CODE_CHECKS, CODE_REMEDIES, compare)
+
+
+@cache
+def _catalogue() -> Catalogue:
+    """Checks and remedies, imported by the commands that need them: it takes half a second."""
+    from checks.code import CATALOGUE as CHECKS
+    from remedies.code import CATALOGUE as REMEDIES
+
+    return Catalogue(CHECKS, REMEDIES, compare)
 
 
 def _end(run: Callable[[], int]) -> None:
@@ -62,7 +69,9 @@ def _end(run: Callable[[], int]) -> None:
 def diagnose(c: Context, target: str = "", only: str = "", format: str = "table", baseline: str = "") -> None:
     """Run the checks on a target; change nothing."""
     _end(
-        lambda: commands.diagnose(_place(c, target)[0], commands.selected(CODE_CHECKS, only), format, baseline=baseline)
+        lambda: commands.diagnose(
+            _place(c, target)[0], commands.selected(_catalogue().checks, only), format, baseline=baseline
+        )
     )
 
 
@@ -78,7 +87,7 @@ def _plan() -> Plan:
     """The plan of the current folder, else the bundled one."""
     own = Path("plan.toml")
     path = own if own.is_file() else HERE / "plan.toml"
-    return load_plan(path, CATALOGUE.check_ids, CATALOGUE.remedy_ids)
+    return load_plan(path, _catalogue().check_ids, _catalogue().remedy_ids)
 
 
 @task(
@@ -125,7 +134,7 @@ def remediate(
             fresh=fresh,
             python=interpreter,
         )
-        return commands.remediate(place, number, plan, CATALOGUE, chosen)
+        return commands.remediate(place, number, plan, _catalogue(), chosen)
 
     _end(run)
 
@@ -155,9 +164,9 @@ def undo(c: Context, run: str, remedy: str = "", cascade: bool = False, target: 
 def report(c: Context, merge: list[str], run: str = "", target: str = "", output: str = "regreen-report") -> None:
     """Write the report of a run again, or one report for a fleet."""
     if merge:
-        _end(lambda: commands.merge_reports(merge, Path(output), CATALOGUE))
+        _end(lambda: commands.merge_reports(merge, Path(output), _catalogue()))
     else:
-        _end(lambda: commands.report_run(_place(c, target)[0], run, CATALOGUE))
+        _end(lambda: commands.report_run(_place(c, target)[0], run, _catalogue()))
 
 
 @task(
@@ -246,11 +255,11 @@ def docs(c: Context, check: bool = False) -> None:
     from regreen.catalogue import catalogue
 
     def run() -> int:
-        plan = load_plan(HERE / "plan.toml", CATALOGUE.check_ids, CATALOGUE.remedy_ids)
+        plan = load_plan(HERE / "plan.toml", _catalogue().check_ids, _catalogue().remedy_ids)
         from twin.rules import table
 
         pages = {
-            HERE / "docs" / "catalogue.md": catalogue(CODE_CHECKS, CODE_REMEDIES, plan),
+            HERE / "docs" / "catalogue.md": catalogue(_catalogue().checks, _catalogue().remedies, plan),
             HERE / "docs" / "twin-rules.md": table(),
         }
         return commands.generated(pages, check)
@@ -280,7 +289,7 @@ def twin_up(c: Context, project: str = "staging-twin", port: int = 0, empty: boo
     def run() -> int:
         from twin.found import up
 
-        running = up(_twin(state), project, port, empty=empty)
+        running = up(_twin(state), project, port, empty=empty, kept=commands.cache_root() / "as-found")
         print(f"the twin of project {running.project} ({running.number}) answers at {running.proxy}")
         print(
             'next: eval "$(invoke twin.env)", then gcloud, bq and Google\'s libraries talk to it; invoke twin.down ends it'
@@ -363,7 +372,7 @@ def staging_up(
         from regreen.prepared import prepared
         from twin.staging_keeper import start
 
-        place = Path(code).resolve() if code else prepared(HERE / "patient", _plan(), CATALOGUE, HERE / "remedies")
+        place = Path(code).resolve() if code else prepared(HERE / "patient", _plan(), _catalogue(), HERE / "remedies")
         cloud = "as-found" if as_found else "healthy"
         facts = start(_staging(state), code=str(place), cloud=cloud, minimal=minimal, otlp=otlp, rate=rate)
         print(

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from twin import process
+from twin import found_states, process
 from twin.process import Running
 from twin.staging_cloud import Cloud, Values
 from twin.staging_faults import Api
@@ -27,15 +27,20 @@ _NOWHERE: Final = {
 }
 
 
-def up(folder: Path, project: str, port: int = 0, *, empty: bool = False, patient: Path = PATIENT) -> Running:
+def up(
+    folder: Path, project: str, port: int = 0, *, empty: bool = False, patient: Path = PATIENT, kept: Path | None = None
+) -> Running:
     """Start a twin that holds the patient's cloud, or find it running; with `empty` a new one holds a fresh project.
 
     A state that is already there is left as it is, except one whose furnishing was interrupted: that begins anew.
-    TwinError when the twin does not start or refuses a call; a new twin is then gone again.
+    `kept` is a folder of furnished states (`twin.found_states`): one made from the same patient and the same twin is
+    copied instead of made again. TwinError when the twin does not start or refuses a call; a new twin is then gone again.
     """
     unfinished = folder / "furnishing"
     fresh = not (folder / "twin.json").exists()
     if fresh and not empty:
+        if kept is not None and found_states.take(kept, found_states.key_of(project, patient), folder):
+            return process.up(folder, project, port)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         unfinished.touch()
     running = process.up(folder, project, port)
@@ -48,6 +53,8 @@ def up(folder: Path, project: str, port: int = 0, *, empty: bool = False, patien
     except BaseException:
         process.down(folder)
         raise
+    if kept is not None:
+        found_states.keep(kept, found_states.key_of(project, patient), folder)
     return running
 
 

@@ -99,15 +99,20 @@ class Admin:
         }
 
     def _reset(self, body: Body) -> Body:
-        """Back to a fresh project: entries, data, faults, quotas, clock."""
+        """Back to a fresh project, or to a named snapshot of one: entries, data, faults, quotas, clock."""
         engine = self._engine
-        engine.store.clear()
+        wanted = str(body.get("snapshot", ""))
+        if wanted:
+            engine.store.restore(wanted)
+        else:
+            engine.store.clear()
         engine.faults.active.clear()
         engine.quotas.limits.clear()
         engine.clock_offset = 0.0
         # Rows and bytes that a snapshot may still want are left where they are.
-        for part in engine.parts.values() if not engine.store.snapshots() else ():
-            if hasattr(part, "reset"):
+        kept = ("warehouse", "blobs") if engine.store.snapshots() else ()
+        for name, part in engine.parts.items():
+            if name not in kept and hasattr(part, "reset"):
                 part.reset()
         engine.policies.reset()
         seed(engine, catalogue.seeders())

@@ -13,6 +13,7 @@ import hmac
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +33,38 @@ class Mint:
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self._engine = engine
-        secret, key = folder / "token-secret", folder / "client.key"
+        self._key_file = folder / "client.key"
+        secret = folder / "token-secret"
         if not secret.exists():
             write_private(secret, secrets.token_bytes(32))
-        if not key.exists():
+        self._secret = secret.read_bytes()
+
+    # Making an RSA key takes up to half a second: only when somebody needs it.
+
+    @cached_property
+    def _pem(self) -> bytes:
+        if not self._key_file.exists():
             made = rsa.generate_private_key(65537, 2048)
             pem = made.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
-            write_private(key, pem)
-        self._secret = secret.read_bytes()
-        self._pem = key.read_bytes()
+            write_private(self._key_file, pem)
+        return self._key_file.read_bytes()
+
+    @cached_property
+    def private(self) -> rsa.RSAPrivateKey:
         private = serialization.load_pem_private_key(self._pem, None)
         assert isinstance(private, rsa.RSAPrivateKey)
-        self.private = private
-        self._public = private.public_key()
+        return private
+
+    @cached_property
+    def _public(self) -> rsa.RSAPublicKey:
+        return self.private.public_key()
+
+    @cached_property
+    def key_id(self) -> str:
         public = self._public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        self.key_id = hashes_id(public)
+        return hashes_id(public)
 
     # Making
 
