@@ -64,7 +64,7 @@ def test_an_unknown_method_is_a_loud_501(call: Caller) -> None:
     ("query", "body", "words"),
     [
         ("keyRingId=x&colour=red", {}, 'Unknown name "colour": Cannot bind query parameter'),
-        ("keyRingId=x", {"colour": 1}, 'Unknown name "colour": Cannot find field'),
+        ("keyRingId=x", {"colour": 1}, "Unknown name \"colour\" at 'key_ring': Cannot find field"),
         ("keyRingId=x", [1], "Root element must be a message"),
     ],
 )
@@ -78,7 +78,7 @@ def test_bad_enums_name_the_field(call: Caller, unique: str) -> None:
     call("POST", f"{KMS}?keyRingId={unique}", {})
     status, refusal = call("POST", f"{KMS}/{unique}/cryptoKeys?cryptoKeyId=k", {"purpose": "PAINT"})
     assert status == 400
-    assert refusal["error"]["details"][0]["fieldViolations"][0]["field"] == "purpose"
+    assert refusal["error"]["details"][0]["fieldViolations"][0]["field"] == "crypto_key.purpose"
 
 
 def test_fields_reduce_and_numbers_address_a_project(call: Caller, twin: Running, unique: str) -> None:

@@ -308,7 +308,7 @@ def api_of_host(host: str, path: str) -> tuple[str, str]:
 
     `us-central1-run.googleapis.com` is the regional face of `run` (https://cloud.google.com/run/docs/reference/rest/v1).
     """
-    label = host.split(".", 1)[0]
+    label = host.split(".", 1)[0].lower()
     if label == "www":
         parts = [part for part in path.split("/") if part]
         if parts and parts[0] in ("upload", "download", "resumable", "batch"):
@@ -323,6 +323,9 @@ def api_of_host(host: str, path: str) -> tuple[str, str]:
         region, label = match[0].rstrip("-"), label[match.end() :]
     elif ".rep.googleapis.com" in host:
         region = host.split(".")[1]
+    elif versions(label.partition("-")[2]):
+        # Multi-regions: eur5-cloudresourcemanager, asia-aiplatform.
+        region, _, label = label.partition("-")
     return (label, region) if versions(label) else ("", "")
 
 

@@ -17,11 +17,12 @@ from urllib.parse import quote
 from twin.kernel import beside, policy_verbs, standard
 from twin.kernel.audit import Audit
 from twin.kernel.documents import Document, Method, load, versions
-from twin.kernel.enums import number_to_name, with_numbers
-from twin.kernel.errors import ApiError, bad_request, envelope, invalid, unimplemented
+from twin.kernel.enums import number_to_name, type_name, with_numbers
+from twin.kernel.errors import ApiError, bad_request, envelope, error_info, invalid, unimplemented
 from twin.kernel.faults import Faults, Quotas
 from twin.kernel.masks import parse_fields, parse_update_mask, select
-from twin.kernel.names import project_of
+from twin.kernel.metadata import PREFIX
+from twin.kernel.names import project_of, snake, uncapital
 from twin.kernel.parameters import parameters_of, restore_nulls
 from twin.kernel.policies import Policies, denial, permission_for
 from twin.kernel.routing import Match, Routes
@@ -114,6 +115,11 @@ class Engine:
     def agent_exists(self, email: str) -> bool:
         return f"service-agent/{email}" in self.store
 
+    def knows_agent(self, email: str) -> bool:
+        """Whether the twin itself makes agents of this kind."""
+        ending = email[email.index("@") :]
+        return email.startswith("bq-") or any(name.endswith(ending) for name, _ in self.store.children("service-agent"))
+
     def missing_project(self, call: Call, project: str) -> ApiError:
         if self.semantics(call.api).dialect == "legacy" and call.api == "compute":
             return ApiError("NOT_FOUND", f"The resource 'projects/{project}' was not found")
@@ -156,7 +162,7 @@ class Engine:
             dialect = self.semantics(match.method.document.name).dialect
             method_id = match.method.id
             if not principal and not internal:
-                raise _unauthenticated()
+                raise _unauthenticated(match.method, given=bool(request.headers.get("authorization")))
             delay, drop = 0.0, False
             if not internal:
                 delay, drop = self.faults.strike(method_id)
@@ -265,9 +271,10 @@ class Engine:
             raise bad_request(("", f"{kind}\n{error}" if kind != "Parse Error" else kind)) from error
         if not isinstance(raw, dict):
             raise bad_request(("", 'Invalid JSON payload received. Unknown name "": Root element must be a message.'))
-        reader = Reader(number_to_name(method.document.name), method.parameters)
+        api = method.document.name
+        reader = Reader(number_to_name(api), method.parameters, type_name(api))
         shape = shape_of(method.document, method.request)
-        body: Body = reader.read(shape, raw)
+        body: Body = reader.read(shape, raw, _body_field(method))
         if semantics.merge_patch and method.kind == "patch":
             restore_nulls(raw, body, shape)
         if reader.problems:
@@ -323,6 +330,7 @@ class Engine:
     def authorise(self, call: Call, semantics: Semantics, key: str) -> None:
         if call.context.internal:
             return
+        self._must_be_on(call)
         permission = call.method.cached.get("permission")
         if permission is None:
             permission = permission_for(call.method, semantics.permissions.get(key))
@@ -331,6 +339,15 @@ class Engine:
             return
         if not self.policies.allowed(call.context.principal, permission, call.name, call.now):
             raise semantics.denied(call, permission) if semantics.denied else denial(permission, call.name)
+
+    def _must_be_on(self, call: Call) -> None:
+        """An API that its project has turned off refuses every call; one that nobody ever turned on is let through."""
+        project = project_of(call.name)
+        api = _HOSTS.get(call.api, call.api)
+        if project and api != "serviceusage":
+            usage = self.store.get(f"serviceusage/projects/{project}/services/{api}.googleapis.com")
+            if usage is not None and usage.get("state") == "DISABLED":
+                raise _disabled(call.api, self.number_of(project))
 
     def project_known(self, call: Call) -> bool:
         project = project_of(call.name)
@@ -399,14 +416,61 @@ class Engine:
         return reply
 
 
-def _unauthenticated() -> ApiError:
-    # https://cloud.google.com/apis/design/errors#error_payloads; the sentence is what every Google front end answers.
+def _unauthenticated(method: Method, *, given: bool) -> ApiError:
+    """No credentials, or such as nobody gave out. The words are those of every Google front end.
+
+    https://cloud.google.com/apis/design/errors#error_payloads; both bodies are shown in public reports of 401s.
+    """
+    service = f"{_HOSTS.get(method.document.name, method.document.name)}.googleapis.com"
+    what = "Request had invalid authentication credentials." if given else _MISSING_CREDENTIALS
+    reason = "ACCESS_TOKEN_TYPE_UNSUPPORTED" if given else "CREDENTIALS_MISSING"
     return ApiError(
         "UNAUTHENTICATED",
-        "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or other valid "
-        "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.",
-        reason="required",
+        f"{what} Expected OAuth 2 access token, login cookie or other valid authentication credential. See "
+        "https://developers.google.com/identity/sign-in/web/devconsole-project.",
+        reason="authError" if given else "required",
+        details=(error_info(reason, "googleapis.com", service=service),),
         headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'},
+        entry={
+            "message": "Invalid Credentials" if given else "Login Required.",
+            "location": "Authorization",
+            "locationType": "header",
+        },
+        parsed=True,
+    )
+
+
+_MISSING_CREDENTIALS = "Request is missing required authentication credential."
+_HOSTS = {"sql": "sqladmin"}
+
+
+def _body_field(method: Method) -> str:
+    """The field of the request that a body is read into, which problems with it are told by ('' for the whole request).
+
+    https://google.aip.dev/133 and its like: `body: "crypto_key"`. Compute and Cloud SQL name theirs for all resources.
+    """
+    if method.wrapped or method.kind not in ("create", "put", "patch", "update") or method.request.endswith("Request"):
+        return ""
+    known = {"compute": "resource", "sql": "body", "sqladmin": "body", "storage": ""}
+    name = method.document.name
+    return known[name] if name in known else snake(uncapital(PREFIX.sub("", method.request)))
+
+
+def _disabled(api: str, number: str) -> ApiError:
+    """https://cloud.google.com/service-usage/docs/troubleshooting: calls to an API that a project has turned off."""
+    service = f"{_HOSTS.get(api, api)}.googleapis.com"
+    page = f"https://console.developers.google.com/apis/api/{service}/overview?project={number}"
+    link = {"description": "Google developers console API activation", "url": page}
+    return ApiError(
+        "PERMISSION_DENIED",
+        f"{service} has not been used in project {number} before or it is disabled. Enable it by visiting {page} then "
+        "retry. If you enabled this API recently, wait a few minutes for the action to propagate to our systems and retry.",
+        reason="accessNotConfigured",
+        details=(
+            {"@type": "type.googleapis.com/google.rpc.Help", "links": [link]},
+            error_info("SERVICE_DISABLED", "googleapis.com", service=service, consumer=f"projects/{number}"),
+        ),
+        entry={"domain": "usageLimits", "extendedHelp": "https://console.developers.google.com"},
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from twin.kernel.shapes import Shape
+from twin.kernel.metadata import PREFIX
+from twin.kernel.shapes import Shape, shape_of
 
 # The descriptor file that an API's enums live in, for the clients in requirements/twin-clients.in.
 _MODULES = {
@@ -78,13 +79,10 @@ def number_to_name(api: str) -> Callable[[str, int, tuple[str, ...]], str | None
 
 
 @cache
-def _name_to_number(api: str, label: str, values: tuple[str, ...]) -> dict[str, int]:
-    """Numbers of one enum's names: from the client's descriptors, else by the document's order, which is the proto's."""
-    if (api, label) in _GAPS:
-        return _GAPS[api, label]
+def _path_of(api: str, label: str, values: tuple[str, ...]) -> str:
+    """The enum of a field in the client's descriptors (`CryptoKey.CryptoKeyPurpose`); '' when it is not known."""
     schema, _, field = label.rpartition(".")
-    best: dict[int, str] = {}
-    shared = len(values) // 2
+    best, shared = "", len(values) // 2
     for path, table in _numbers(api).items():
         owner, _, enum_name = path.rpartition(".")
         if not _same(enum_name, field) or (owner and owner.rpartition(".")[2] not in schema):
@@ -92,7 +90,26 @@ def _name_to_number(api: str, label: str, values: tuple[str, ...]) -> dict[str, 
         # The document may be newer than the installed client, or the other way round: the best overlap wins.
         overlap = len(set(values) & set(table.values()))
         if overlap > shared:
-            best, shared = table, overlap
+            best, shared = path, overlap
+    return best
+
+
+def type_name(api: str) -> Callable[[str, tuple[str, ...]], str]:
+    """A function from (label of the field, its values) to the enum's protobuf name, as refusals give it."""
+
+    def name_of(label: str, values: tuple[str, ...]) -> str:
+        path = _path_of(api, label, values)
+        return f"{_MODULES[api][1]}.{path}" if path else label
+
+    return name_of
+
+
+@cache
+def _name_to_number(api: str, label: str, values: tuple[str, ...]) -> dict[str, int]:
+    """Numbers of one enum's names: from the client's descriptors, else by the document's order, which is the proto's."""
+    if (api, label) in _GAPS:
+        return _GAPS[api, label]
+    best = _numbers(api).get(_path_of(api, label, values), {})
     if best:
         return {name: number for number, name in best.items() if name in values}
     return {name: number for number, name in enumerate(values)}
@@ -102,6 +119,13 @@ def with_numbers(shape: Shape, value: Any, api: str) -> Any:
     """`value` with enum names replaced by numbers, as `$alt=json;enum-encoding=int` asks for."""
     shape = shape.target()
     if shape.kind == "object" and isinstance(value, dict):
+        said = value.get("@type", "").rpartition(".")[2]
+        if said and not shape.fields:
+            # An `Any` (an operation's metadata and response) holds numbers too, by the schema that it names.
+            named = next((name for name in shape.document.schemas if name == said), "")
+            named = named or next((name for name in shape.document.schemas if PREFIX.sub("", name) == said), "")
+            inner = shape_of(shape.document, named) if named else shape
+            return with_numbers(inner, value, api) if inner.fields else value
         return {
             key: with_numbers(field, element, api) if (field := shape.fields.get(key) or shape.extra) else element
             for key, element in value.items()

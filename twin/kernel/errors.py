@@ -54,6 +54,10 @@ class ApiError(Exception):
     details: tuple[Body, ...] = ()
     http: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    entry: Body = field(default_factory=dict)
+    """What the older dialect's `errors[0]` says otherwise than its usual words; a None takes a word out."""
+    parsed: bool = False
+    """Refused before any API saw it (the front end's parser): every dialect then has `status` and no `domain`."""
 
     def __post_init__(self) -> None:
         if not self.http:
@@ -73,7 +77,10 @@ def envelope(error: ApiError, dialect: str) -> Body:
         if error.http == 412:
             # https://cloud.google.com/storage/docs/json_api/v1/status-codes#412_Precondition_Failed
             inner["errors"][0].update({"locationType": "header", "location": "If-Match"})
-    if dialect != "legacy":
+        if error.parsed:
+            del inner["errors"][0]["domain"]
+        inner["errors"][0].update(error.entry)
+    if dialect != "legacy" or error.parsed:
         inner["status"] = "FAILED_PRECONDITION" if error.status == "CONDITION_NOT_MET" else error.status
     if error.details:
         inner["details"] = list(error.details)
@@ -88,7 +95,18 @@ def bad_request(*violations: tuple[str, str]) -> ApiError:
         "INVALID_ARGUMENT",
         message,
         details=({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": fields},),
+        parsed=True,
     )
+
+
+def error_info(reason: str, domain: str, **metadata: str) -> Body:
+    """A machine's view of a refusal. https://cloud.google.com/apis/design/errors#error_info"""
+    return {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": domain,
+        "metadata": metadata,
+    }
 
 
 def invalid(message: str, reason: str = "invalid") -> ApiError:

@@ -23,7 +23,11 @@ def parse_update_mask(mask: str, shape: Shape) -> list[tuple[str, ...]]:
     for entry in filter(None, (part.strip() for part in mask.split(","))):
         path: list[str] = []
         current: Shape | None = shape.target()
-        for raw in entry.split("."):
+        words = entry.split(".")
+        # `policy.spec` for a Policy: some APIs document their masks from the request's own field on.
+        if len(words) > 1 and camel(words[0]) not in shape.target().fields and _names(words[0], shape):
+            words = words[1:]
+        for raw in words:
             if raw == "*":
                 path.append(raw)
                 current = None
@@ -40,6 +44,11 @@ def parse_update_mask(mask: str, shape: Shape) -> list[tuple[str, ...]]:
             path.append(name)
         paths.append(tuple(path))
     return paths
+
+
+def _names(word: str, shape: Shape) -> bool:
+    """Whether a mask's first word is the resource itself: its schema's name, whatever stands in front of it."""
+    return bool(shape.target().fields) and shape.label.lower().endswith(camel(word).lower())
 
 
 def overlay(old: Body, new: Body, paths: list[tuple[str, ...]]) -> Body:

@@ -57,6 +57,10 @@ def snake(word: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), word)
 
 
+def uncapital(word: str) -> str:
+    return word[:1].lower() + word[1:]
+
+
 def camel(word: str) -> str:
     head, *rest = word.split("_")
     return head + "".join(part[:1].upper() + part[1:] for part in rest)

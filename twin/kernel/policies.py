@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from twin.kernel.documents import Method
-from twin.kernel.errors import ApiError, invalid
+from twin.kernel.errors import ApiError, error_info, invalid
 from twin.kernel.names import relative
 from twin.kernel.roles import grants
 from twin.kernel.semantics import local_key
@@ -138,7 +138,8 @@ class Policies:
         if kind != "serviceAccount" or "[" in email:
             return
         if _AGENT.match(email):
-            known = self._engine.agent_exists(email)
+            # Of agents that the twin does not make itself nobody can say here whether Google has made them already.
+            known = self._engine.agent_exists(email) or not self._engine.knows_agent(email)
         else:
             project = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
             if not self._engine.project_exists(project):
@@ -268,6 +269,7 @@ def denial(permission: str, name: str, legacy: bool = False) -> ApiError:
         "PERMISSION_DENIED",
         f"Permission '{permission}' denied on resource '{resource}' (or it may not exist).",
         reason="forbidden",
+        details=(error_info("IAM_PERMISSION_DENIED", "iam.googleapis.com", resource=resource, permission=permission),),
     )
 
 

@@ -20,6 +20,8 @@ from twin.kernel.types import Body, parse_rfc3339
 Problem = tuple[str, str]
 """(path in snake case, Google's sentence about it)."""
 EnumNumber = Callable[[str, int, tuple[str, ...]], "str | None"]
+EnumType = Callable[[str, tuple[str, ...]], str]
+"""(label of the field, its values) → the enum's protobuf name."""
 
 _OUTPUT_ONLY = re.compile(r"^\s*(\[Output[ -]Only\]|Output[ -]only\b|@OutputOnly)", re.IGNORECASE)
 _INTEGERS = {
@@ -85,11 +87,14 @@ def shape_of(document: Document, ref: str) -> Shape:
 class Reader:
     """Reads one request body. Collects all problems instead of stopping at the first."""
 
-    def __init__(self, number_of: EnumNumber | None = None, bound: Iterable[str] = ()) -> None:
+    def __init__(
+        self, number_of: EnumNumber | None = None, bound: Iterable[str] = (), type_of: EnumType | None = None
+    ) -> None:
         """`bound`: fields that the path or query binds; the same names are accepted in a body, and ignored."""
         self.problems: list[Problem] = []
         self._number_of = number_of
         self._bound = frozenset(bound)
+        self._type_of = type_of
 
     def read(self, shape: Shape, value: Any, path: str = "", depth: int = 0) -> Any:
         """`value` as the server understands it; trouble goes into `problems`."""
@@ -160,6 +165,8 @@ class Reader:
             return _coerced(shape, value, self._number_of)
         except ValueError:
             kind = _type_name(shape)
+            if shape.enum and self._type_of is not None:
+                kind = f"type.googleapis.com/{self._type_of(shape.label, shape.enum)}"
             self.problems.append((path, f"Invalid value at '{path}' ({kind}), {_shown(value)}"))
             return None
 

@@ -6,6 +6,7 @@ Sources: each service's REST reference under https://cloud.google.com/, and k8s-
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from twin.kernel import standard
 from twin.kernel.errors import ApiError, invalid, not_found
@@ -119,7 +120,9 @@ def _pool(_call: Call, body: Body) -> None:
 
 
 def _container_missing(name: str) -> ApiError:
-    return not_found(f"Not found: {relative(name)}.")
+    # A zonal cluster is named by its zone, whichever path asked for it (recorded).
+    path = re.sub(r"/locations/(?=[a-z]+-[a-z]+\d+-[a-z]/)", "/zones/", relative(name))
+    return not_found(f"Not found: {path}.")
 
 
 CONTAINER = Semantics(
@@ -134,6 +137,8 @@ CONTAINER = Semantics(
 
 
 def _pubsub_missing(name: str) -> ApiError:
+    if "/schemas/" in name:
+        return not_found(f"Resource not found (resource={relative(name)}).")
     return not_found(f"Resource not found (resource={last(name)}).")
 
 
@@ -244,8 +249,42 @@ SPANNER = Semantics(
 )
 DATAPROC = Semantics(api="dataproc", missing=_dataproc_missing)
 ARTIFACTS = Semantics(api="artifactregistry", missing=_entity_missing)
+
+
+def _words(text: str) -> Callable[[str], ApiError]:
+    """A sentence with {name} and {id}, as recordings of the service show it."""
+    return lambda name: not_found(text.format(name=relative(name), id=last(name)))
+
+
+def _firestore_missing(name: str) -> ApiError:
+    parts = relative(name).split("/")
+    if len(parts) == 4:
+        return not_found(f"Project '{parts[1]}' or database '{parts[3]}' does not exist.")
+    return not_found(f"Resource '{relative(name)}' was not found")
+
+
+def _reservation_missing(name: str) -> ApiError:
+    if name.rsplit("/", 2)[-2] == "capacityCommitments":
+        return not_found(f"Not found: CapacityCommitment {relative(name)}")
+    return not_found("No reservation found.")
+
+
+#: Services that differ from the generic ones in how they say that something is missing, and in nothing else yet.
+SENTENCES = tuple(
+    Semantics(api=api, missing=_words(text))
+    for api, text in {
+        "apigee": "resource {name} not found",
+        "containeranalysis": "Requested entity was not found",
+        "vpcaccess": "The connector is not found.",
+        "workstations": "Requested entity was not found.",
+    }.items()
+)
+FIRESTORE = Semantics(api="firestore", missing=_firestore_missing)
+RESERVATION = Semantics(api="bigqueryreservation", missing=_reservation_missing)
 ASSET = Semantics(api="cloudasset", missing=_entity_missing)
 ORG_POLICY = Semantics(api="orgpolicy", missing=_entity_missing)
 BUILD = Semantics(api="cloudbuild", missing=_entity_missing)
 
-ALL = (DNS, CONTAINER, PUBSUB, BILLING, SPANNER, DATAPROC, ARTIFACTS, ASSET, ORG_POLICY, BUILD)
+ALL = (
+    DNS, CONTAINER, PUBSUB, BILLING, SPANNER, DATAPROC, ARTIFACTS, ASSET, ORG_POLICY, BUILD, FIRESTORE, RESERVATION, *SENTENCES,
+)  # fmt: skip
