@@ -56,7 +56,7 @@ def compute_operation(call: Call, verb: str, target: str, target_id: str) -> Bod
         "kind": "compute#operation",
         "id": numeric_id(),
         "name": token,
-        "operationType": verb,
+        "operationType": _spoken_verb(verb, path[-2]),
         "targetLink": COMPUTE_BASE + relative(target),
         "targetId": target_id,
         "status": "DONE",
@@ -72,6 +72,24 @@ def compute_operation(call: Call, verb: str, target: str, target_id: str) -> Bod
     }
     call.put(name, body)
     return pending(body)
+
+
+#: Collections whose operations are called by the whole method (k8s-config-connector recordings); elsewhere the verb does.
+_LONG_NAMES = {
+    "externalVpnGateways": ("insert", "delete"),
+    "firewalls": ("patch",),
+    "instanceTemplates": ("insert",),
+    "networkAttachments": ("insert", "patch", "delete"),
+    "networks": ("patch",),
+    "nodeTemplates": ("insert", "delete"),
+    "sslPolicies": ("patch",),
+    "targetGrpcProxies": ("insert", "delete"),
+    "targetHttpsProxies": ("setQuicOverride",),
+}
+
+
+def _spoken_verb(verb: str, collection: str) -> str:
+    return f"compute.{collection}.{verb}" if verb in _LONG_NAMES.get(collection, ()) else verb
 
 
 def failed_compute_operation(call: Call, verb: str, target_id: str, code: str, message: str) -> Body:

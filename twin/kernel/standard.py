@@ -283,6 +283,8 @@ def _fill_compute(call: Call, body: Body, properties: Body) -> None:
         body["creationTimestamp"] = rfc3339(call.now, 3).replace("Z", "-00:00")
     if "selfLink" in properties:
         body["selfLink"] = operations.COMPUTE_BASE + path
+    if "selfLinkWithId" in properties:
+        body["selfLinkWithId"] = f"{operations.COMPUTE_BASE}{path.rpartition('/')[0]}/{body['id']}"
     for word in ("region", "zone"):
         place = segment_after(path, word + "s")
         if place and word in properties:

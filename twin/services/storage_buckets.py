@@ -27,7 +27,7 @@ from twin.services.storage_blobs import Blobs
 
 _BASE = "https://www.googleapis.com/storage/v1/b/"
 _MULTI = {"US", "EU", "ASIA"}
-_DUAL = {"NAM4", "EUR4", "ASIA1"}
+_DUAL = {"NAM4", "EUR4", "EUR5", "EUR7", "EUR8", "ASIA1"}
 
 
 def missing(name: str) -> ApiError:
@@ -45,6 +45,13 @@ def existing(name: str) -> ApiError:
         "Your previous request to create the named bucket succeeded and you already own it.",
         reason="conflict",
     )
+
+
+def _kind_of(location: str, body: Body) -> str:
+    """https://cloud.google.com/storage/docs/locations: two regions chosen inside of a multi-region are a dual-region."""
+    if location in _DUAL or body.get("customPlacementConfig", {}).get("dataLocations"):
+        return "dual-region"
+    return "multi-region" if location in _MULTI else "region"
 
 
 def create_bucket(call: Call) -> Body:
@@ -68,7 +75,7 @@ def create_bucket(call: Call) -> Body:
         metageneration="1",
         generation=str(int(call.now.timestamp() * 1e6)),
         location=location,
-        locationType="multi-region" if location in _MULTI else "dual-region" if location in _DUAL else "region",
+        locationType=_kind_of(location, body),
         timeCreated=call.stamp,
         updated=call.stamp,
     )

@@ -18,7 +18,16 @@ from twin.kernel.types import Body
 from twin.services.bigquery import ddl, encryption, metadata
 from twin.services.bigquery.metadata import warehouse
 from twin.services.bigquery.plan import Step, destination, key_of, table_name, write_table
-from twin.services.bigquery.sql import Scope, bad_query, described, legacy, parse, statement_type, to_duckdb
+from twin.services.bigquery.sql import (
+    Scope,
+    bad_query,
+    described,
+    legacy,
+    name_columns,
+    parse,
+    statement_type,
+    to_duckdb,
+)
 from twin.services.bigquery.warehouse import new_table
 
 
@@ -75,6 +84,7 @@ def dry_run(call: Call, job: Body) -> Body:
     statistics: Body = {"statementType": kind, "totalBytesProcessed": "0"}
     if kind == "SELECT":
         scope = scope_of(call, settings)
+        name_columns(statement)
         statistics["schema"] = {"fields": described(call, to_duckdb(scope, statement))}
         statistics["totalBytesProcessed"] = str(_bytes_read(scope))
         statistics["referencedTables"] = [call.need(name)["tableReference"] for name in scope.read]
@@ -106,6 +116,7 @@ def _bill(job: Body, scope: Scope, settings: Body) -> None:
 
 
 def _select(call: Call, job: Body, scope: Scope, statement: exp.Expression, settings: Body) -> Step:
+    name_columns(statement)
     text = to_duckdb(scope, statement)
     _referenced(job, scope)
     _bill(job, scope, settings)

@@ -198,6 +198,22 @@ def to_duckdb(scope: Scope, statement: exp.Expression, target: str = "") -> str:
         raise bad_query(f"The twin cannot translate this query: {error}") from error
 
 
+def name_columns(statement: exp.Expression) -> None:
+    """Expressions without a name come out as `f0_`, `f1_`, …: counted among the nameless ones, as BigQuery does."""
+    query: Any = statement
+    while isinstance(query, exp.SetOperation):
+        query = query.this
+    if not isinstance(query, exp.Select):
+        return
+    nameless = [
+        item
+        for item in query.expressions
+        if not isinstance(item, (exp.Alias, exp.Column, exp.Star, exp.Dot)) and not item.is_star
+    ]
+    for position, item in enumerate(nameless):
+        item.replace(exp.alias_(item.copy(), f"f{position}_"))
+
+
 def _is_correlated(statement: exp.Expression, table: exp.Table) -> bool:
     """`FROM t, t.items` names a column of an earlier item, not a table; only a bare name of an alias can be one."""
     aliases = {item.alias_or_name.lower() for item in statement.find_all(exp.Table) if item is not table and item.alias}

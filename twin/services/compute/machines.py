@@ -21,7 +21,7 @@ from twin.kernel.names import numeric_id, relative, segment_after
 from twin.kernel.operations import COMPUTE_BASE
 from twin.kernel.semantics import Call
 from twin.kernel.types import Body, Reply, rfc3339
-from twin.services.compute import links
+from twin.services.compute import images, links
 from twin.services.compute.network import new_address
 
 _MIGRATES = {"automaticRestart": True, "onHostMaintenance": "MIGRATE", "preemptible": False}
@@ -148,7 +148,7 @@ def _disk_of(call: Call, body: Body, disk: Body) -> None:
         "labelFingerprint": standard.fingerprint({}),
     }
     if wanted.get("sourceImage"):
-        made["sourceImage"] = links.full(call, wanted["sourceImage"])
+        made["sourceImage"] = images.resolved(links.full(call, wanted["sourceImage"]))
     call.put(path, made)
     disk["source"], disk["diskSizeGb"] = made["selfLink"], made["sizeGb"]
 
@@ -182,15 +182,19 @@ def create_disk(call: Call, body: Body) -> None:
     body["type"] = links.full(call, body.get("type") or f"{_place(call)}/diskTypes/pd-standard")
     for field in ("sourceImage", "sourceSnapshot", "sourceDisk"):
         if body.get(field):
-            body[field] = links.full(call, body[field])
+            body[field] = images.resolved(links.full(call, body[field]))
             source = call.get(links.name_of(body[field]))
+            if source is None and field == "sourceImage":
+                body["sourceImageId"] = images.number_of(body[field])
             if source is not None:
                 body[f"{field}Id"] = source["id"]
                 size = source.get("sizeGb") or source.get("diskSizeGb")
                 if size:
                     body.setdefault("sizeGb", size)
     if body.get("replicaZones"):
-        body["replicaZones"] = [links.full(call, zone) for zone in body["replicaZones"]]
+        # Bare names, partial links and `global/zones/…` are all taken.
+        zones = [zone.rpartition("/")[2] for zone in body["replicaZones"]]
+        body["replicaZones"] = [links.full(call, f"zones/{zone}") for zone in zones]
     body.setdefault("sizeGb", "500" if body["type"].endswith("pd-standard") else "100")
     body.setdefault("physicalBlockSizeBytes", "4096")
     body.setdefault("enableConfidentialCompute", False)

@@ -17,7 +17,7 @@ from twin.kernel.names import last, numeric_id, relative
 from twin.kernel.operations import COMPUTE_BASE, failed_compute_operation
 from twin.kernel.semantics import Call
 from twin.kernel.types import Body, Reply
-from twin.services.compute import links
+from twin.services.compute import images, links
 from twin.services.compute.balancing import bad_value
 
 # Regions, the letters of their zones (https://cloud.google.com/compute/docs/regions-zones), and the second number of the
@@ -342,16 +342,8 @@ def image_family(call: Call) -> Body:
     """The newest image of a family. Google's public image projects (`debian-cloud`, …) are not held, but answer."""
     family = last(call.name)
     project = call.name.split("/")[2]
-    if project.endswith("-cloud"):
-        link = f"{COMPUTE_BASE}projects/{project}/global/images/{family}-v20260101"
-        return {
-            "kind": "compute#image",
-            "id": "1",
-            "name": f"{family}-v20260101",
-            "family": family,
-            "status": "READY",
-            "selfLink": link,
-        }
+    if project in images.PUBLIC or project.endswith("-cloud"):
+        return images.public(project, family)
     found = [
         body for _, body in call.children(f"compute/projects/{project}/global/images") if body.get("family") == family
     ]

@@ -74,8 +74,8 @@ def service(call: Call, name: str, body: Body) -> Body:
     ):
         if body.get(field):
             annotations[note] = body[field]
-    if body["launchStage"] != "GA":
-        annotations["run.googleapis.com/launch-stage"] = body["launchStage"]
+    if body.get("~launchStage"):
+        annotations["run.googleapis.com/launch-stage"] = body["~launchStage"]
     scaling = body.get("scaling", {})
     if "minInstanceCount" in scaling:
         annotations[_SERVICE_MIN] = str(scaling["minInstanceCount"])

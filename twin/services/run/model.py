@@ -218,13 +218,24 @@ def _essence(template: Body) -> Body:
     return {key: copy.deepcopy(value) for key, value in template.items() if key != "revision"}
 
 
+def _launch(body: Body) -> None:
+    """An answer says what the resource needs, not what was asked for: GA, while it uses nothing that is in preview.
+
+    https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services#Service.FIELDS.launch_stage
+    """
+    given = body.get("launchStage", "GA")
+    if given in ("ALPHA", "BETA"):
+        body["~launchStage"] = given
+    body["launchStage"] = "GA"
+
+
 def settle(call: Call, service: Body, old: Body | None) -> None:
     """Defaults, checks, a revision when the template changed, traffic, conditions: a service after any write."""
     template = service.setdefault("template", {})
     default_template(call, template)
     check_template(call, template)
     service.setdefault("ingress", "INGRESS_TRAFFIC_ALL")
-    service.setdefault("launchStage", "GA")
+    _launch(service)
     service.setdefault("traffic", [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}])
     generation = int(old["generation"]) + 1 if old else 1
     service["generation"] = service["observedGeneration"] = str(generation)
@@ -302,7 +313,7 @@ def settle_job(call: Call, job: Body, old: Body | None) -> None:
         limits.setdefault("cpu", "1000m")
         limits.setdefault("memory", "512Mi")
         _check_env(call, template, container, f"template.template.containers[{position}]")
-    job.setdefault("launchStage", "GA")
+    _launch(job)
     job["generation"] = job["observedGeneration"] = str(int(old["generation"]) + 1 if old else 1)
     caller = call.context.principal.partition(":")[2] or call.engine.settings.owner
     job["creator"] = old["creator"] if old else caller
