@@ -10,7 +10,7 @@ from .expression import Scope
 from .judge import judge
 from .project import Definition, Project, is_fixture
 from .shape import asserts
-from .source import Function, Module, UnreadableError, is_test_support, parse
+from .source import Function, Module, UnreadableError, going_deep, is_test_support, parse
 from .surroundings import DECIDING, conftest_changes
 from .unit import Unit, collect
 from .verdict import Comparison, Grade, Skipped, TestVerdict
@@ -32,8 +32,13 @@ def compare(
     one side only was added or deleted. The context callables give unchanged files, or None where there is none.
     `renames` maps old paths to new ones where that is known. Nothing of the files is imported or executed.
     """
-    olds, news = Project(before, context_before), Project(after, context_after)
-    moved = dict(renames or {})
+    with going_deep():
+        return _compare(Project(before, context_before), Project(after, context_after), before, after, renames or {})
+
+
+def _compare(
+    olds: Project, news: Project, before: Mapping[str, bytes], after: Mapping[str, bytes], moved: Mapping[str, str]
+) -> Comparison:
     paths = sorted(path for path in {*before, *after} if path.endswith(".py") and is_test_support(path))
     skipped = [Skipped(path, "not a Python test file") for path in sorted({*before, *after}) if path not in paths]
     verdicts: list[TestVerdict] = []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import io
 import posixpath
+import sys
 import tokenize
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +25,32 @@ _BACKPORTS: Final = {
     "exceptiongroup": "builtins",
     "zoneinfo_backports": "zoneinfo",
 }
+
+
+_DEEPEST: Final = 10_000
+"""Frames that reading may go down: a sum of a thousand texts is a tree a thousand levels deep."""
+
+
+@contextmanager
+def going_deep() -> Iterator[None]:
+    """Let functions that follow a syntax tree go down as far as a parsed tree may reach. Parsing keeps its own limit."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@contextmanager
+def _usual_depth() -> Iterator[None]:
+    """The interpreter's own limit while it parses: it builds the tree on the C stack, in proportion to the limit."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(before, 1_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 class UnreadableError(Exception):
@@ -57,7 +85,7 @@ class Module:
 def parse(path: str, data: bytes) -> Module:
     """Parse the bytes of a file by PEP 263. Raises `UnreadableError`."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _usual_depth():
             warnings.simplefilter("ignore")  # invalid escapes in a target are not our warnings
             tree = ast.parse(data, filename=path)
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)

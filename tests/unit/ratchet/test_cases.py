@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from regreen.ratchet import Grade, TestVerdict
+from regreen.ratchet import Comparison, Grade, TestVerdict
 
 Judge = Callable[[str, str], TestVerdict]
+Comparer = Callable[[str, str], Comparison]
 
 EQUAL, WEAKER, STRONGER = Grade.EQUAL, Grade.WEAKER, Grade.STRONGER
 CHANGED, UNKNOWN = Grade.CHANGED, Grade.UNKNOWN
@@ -73,3 +74,13 @@ def test_reasons_show_the_case(judged: Judge) -> None:
     assert judged(TWO, cases("[(1, 2)]")).reason == "the case (3, 4) is gone"
     assert judged(TWO, cases("[(1, 2), (3, 4), (5, 6)]")).reason == "1 more case"
     assert judged(TWO, cases("[(1, 2), (3, 5)]")).reason == "the case (3, 4) was changed: a person decides"
+
+
+@pytest.mark.parametrize("levels", [300, 900])
+def test_a_sum_of_very_many_texts_is_compared_like_any_other(compared: Comparer, levels: int) -> None:
+    """Each `+` is a level of the tree, so that a query glued together from lines goes deeper than Python recurses."""
+    text = " + 'x'" * levels
+    before = f"def check(a):\n    assert a == 'a'{text}\n\n\ndef test_it():\n    assert f() == 'a'{text}\n"
+    assert {v.grade for v in compared(before, before + "\n\nOTHER = 1\n").tests} == {Grade.EQUAL}
+    changed = compared(before, before.replace("f() == 'a'", "f() == 'b'")).tests
+    assert [v.grade for v in changed if v.test.endswith("test_it")] == [Grade.CHANGED]
