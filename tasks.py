@@ -9,7 +9,6 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from invoke.collection import Collection
@@ -19,23 +18,12 @@ from invoke.program import Program
 from invoke.tasks import task
 
 import regreen
+from console import catalogues
 from regreen import commands
-from regreen.plan import Plan, load_plan
 from regreen.policy import PolicyError
-from regreen.ratchet import compare
-from regreen.run.options import Catalogue
 from regreen.tomlsource import SourceError
 
 HERE = Path(__file__).resolve().parent
-
-
-@cache
-def _catalogue() -> Catalogue:
-    """Checks and remedies, imported by the commands that need them: it takes half a second."""
-    from checks.code import CATALOGUE as CHECKS
-    from remedies.code import CATALOGUE as REMEDIES
-
-    return Catalogue(CHECKS, REMEDIES, compare)
 
 
 def _end(run: Callable[[], int]) -> None:
@@ -49,7 +37,8 @@ def _end(run: Callable[[], int]) -> None:
     except BrokenPipeError:
         raise Exit(code=commands.OK) from None
     except Exception as error:  # noqa: BLE001 - the last resort: a bug must say that it is one
-        if type(error).__name__ == "TwinError":  # the twin is imported only by the tasks that need it
+        # These are imported only by the tasks that need them.
+        if type(error).__name__ in ("TwinError", "ExecutorError", "EngineError", "CloudError"):
             raise Exit(f"error: {error}", code=commands.USAGE) from None
         traceback.print_exc()
         raise Exit("this is a bug in Regreen; please report it with the text above", code=commands.BUG) from None
@@ -61,18 +50,26 @@ def _end(run: Callable[[], int]) -> None:
 @task(
     help={
         "target": "a folder or repository; with invoke the bundled patient by default, with regreen the current folder",
+        "environment": "judge this environment instead of code: a name in environments/, or a .toml",
         "only": "comma-separated check ids",
         "format": "table, json or sarif",
         "baseline": "set every present finding aside for this reason, in regreen-baseline.json",
     }
 )
-def diagnose(c: Context, target: str = "", only: str = "", format: str = "table", baseline: str = "") -> None:
-    """Run the checks on a target; change nothing."""
-    _end(
-        lambda: commands.diagnose(
-            _place(c, target)[0], commands.selected(_catalogue().checks, only), format, baseline=baseline
-        )
-    )
+def diagnose(
+    c: Context, target: str = "", environment: str = "", only: str = "", format: str = "table", baseline: str = ""
+) -> None:
+    """Run the checks on a target, or on an environment; change nothing."""
+
+    def run() -> int:
+        place = _place(c, target)[0]
+        if environment:
+            from console import cloud
+
+            return cloud.diagnose(cloud.environment_of(environment, place), place, only, format)
+        return commands.diagnose(place, commands.selected(catalogues.code().checks, only), format, baseline=baseline)
+
+    _end(run)
 
 
 def _place(c: Context, target: str, fresh: bool = False) -> tuple[Path, bool]:
@@ -83,18 +80,13 @@ def _place(c: Context, target: str, fresh: bool = False) -> tuple[Path, bool]:
     return commands.scratch(HERE / "patient", fresh), True
 
 
-def _plan() -> Plan:
-    """The plan of the current folder, else the bundled one."""
-    own = Path("plan.toml")
-    path = own if own.is_file() else HERE / "plan.toml"
-    return load_plan(path, _catalogue().check_ids, _catalogue().remedy_ids)
-
-
 @task(
     help={
         "phase": "the phase of plan.toml",
         "target": "a repository or folder; with invoke a scratch copy of the bundled patient by default",
+        "environment": "also this environment: a name in environments/, or a .toml; the patient's is the local twin",
         "only": "comma-separated remedy or check ids",
+        "require-engine": "fail where a phase needs the Pulumi engine and there is none",
         "dry-run": "write nothing; print exactly the diff that a real run would commit",
         "python": "the target's interpreter: its own pytest runs before and after",
         "static-only": "accept that changed tests are not executed",
@@ -108,7 +100,9 @@ def remediate(
     c: Context,
     phase: str,
     target: str = "",
+    environment: str = "",
     only: str = "",
+    require_engine: bool = False,
     dry_run: bool = False,
     python: str = "",
     static_only: bool = False,
@@ -120,8 +114,8 @@ def remediate(
     """Detect, fix, verify and record one phase, on a branch of its own."""
 
     def run() -> int:
-        plan = _plan()
-        number = plan.phase(commands.number("--phase", phase)).number
+        from console import phases
+
         place, patient = _place(c, target, fresh)
         interpreter = Path(python) if python else Path(sys.executable) if patient and not static_only else None
         chosen = commands.options(
@@ -134,7 +128,8 @@ def remediate(
             fresh=fresh,
             python=interpreter,
         )
-        return commands.remediate(place, number, plan, _catalogue(), chosen)
+        where = environment or ("twin" if patient else "")
+        return phases.remediate(place, commands.number("--phase", phase), where, chosen, require_engine)
 
     _end(run)
 
@@ -149,7 +144,9 @@ def remediate(
 )
 def undo(c: Context, run: str, remedy: str = "", cascade: bool = False, target: str = "") -> None:
     """Take back what a run did, newest first."""
-    _end(lambda: commands.undo_run(_place(c, target)[0], run, remedy, cascade))
+    from console import cloud
+
+    _end(lambda: cloud.undo(_place(c, target)[0], run, remedy, cascade=cascade))
 
 
 @task(
@@ -164,9 +161,9 @@ def undo(c: Context, run: str, remedy: str = "", cascade: bool = False, target: 
 def report(c: Context, merge: list[str], run: str = "", target: str = "", output: str = "regreen-report") -> None:
     """Write the report of a run again, or one report for a fleet."""
     if merge:
-        _end(lambda: commands.merge_reports(merge, Path(output), _catalogue()))
+        _end(lambda: commands.merge_reports(merge, Path(output), catalogues.described()))
     else:
-        _end(lambda: commands.report_run(_place(c, target)[0], run, _catalogue()))
+        _end(lambda: commands.report_run(_place(c, target)[0], run, catalogues.described()))
 
 
 @task(
@@ -255,11 +252,11 @@ def docs(c: Context, check: bool = False) -> None:
     from regreen.catalogue import catalogue
 
     def run() -> int:
-        plan = load_plan(HERE / "plan.toml", _catalogue().check_ids, _catalogue().remedy_ids)
+        plan = catalogues.plan(HERE / "plan.toml")
         from twin.rules import table
 
         pages = {
-            HERE / "docs" / "catalogue.md": catalogue(_catalogue().checks, _catalogue().remedies, plan),
+            HERE / "docs" / "catalogue.md": catalogue(catalogues.code().checks, catalogues.code().remedies, plan),
             HERE / "docs" / "twin-rules.md": table(),
         }
         return commands.generated(pages, check)
@@ -372,7 +369,11 @@ def staging_up(
         from regreen.prepared import prepared
         from twin.staging_keeper import start
 
-        place = Path(code).resolve() if code else prepared(HERE / "patient", _plan(), _catalogue(), HERE / "remedies")
+        place = (
+            Path(code).resolve()
+            if code
+            else prepared(HERE / "patient", catalogues.plan(), catalogues.code(), HERE / "remedies")
+        )
         cloud = "as-found" if as_found else "healthy"
         facts = start(_staging(state), code=str(place), cloud=cloud, minimal=minimal, otlp=otlp, rate=rate)
         print(
@@ -480,9 +481,56 @@ def setup(c: Context, keep: bool = False) -> None:
     _end(run)
 
 
+_ENVIRONMENT = {
+    "environment": "a name in environments/, or a .toml",
+    "target": "the folder that holds the stack's file; this one by default",
+}
+
+
+@task(name="adopt", help=_ENVIRONMENT)
+def infra_adopt(c: Context, environment: str = "twin", target: str = ".") -> None:
+    """Write what is live into the stack's file, as it is, and preview its adoption."""
+    from console import cloud, stack
+
+    _end(lambda: stack.adopt(cloud.environment_of(environment, Path(target)), commands.folder(target)))
+
+
+@task(name="preview", help=_ENVIRONMENT)
+def infra_preview(c: Context, environment: str = "twin", target: str = ".") -> None:
+    """What the stack's file would change."""
+    from console import cloud, stack
+
+    _end(lambda: stack.preview(cloud.environment_of(environment, Path(target)), commands.folder(target)))
+
+
+@task(name="up", help={**_ENVIRONMENT, "yes": "apply without asking"})
+def infra_up(c: Context, environment: str = "twin", target: str = ".", yes: bool = False) -> None:
+    """Preview the stack's file, and apply just that."""
+    from console import cloud, stack
+
+    _end(lambda: stack.up(cloud.environment_of(environment, Path(target)), commands.folder(target), yes=yes))
+
+
+@task(name="drift", help={**_ENVIRONMENT, "heal": "bring back what the stack's file says"})
+def infra_drift(c: Context, environment: str = "twin", target: str = ".", heal: bool = False) -> None:
+    """What other hands changed. Exit 1 where there is drift."""
+    from console import cloud, stack
+
+    _end(lambda: stack.drift(cloud.environment_of(environment, Path(target)), commands.folder(target), heal=heal))
+
+
+@task(name="env", help={"environment": _ENVIRONMENT["environment"]})
+def infra_env(c: Context, environment: str = "twin") -> None:
+    """Print what a shell needs so that `pulumi` works on the environment's stack."""
+    from console import cloud, stack
+
+    _end(lambda: stack.variables(cloud.environment_of(environment)))
+
+
 namespace = Collection(diagnose, remediate, undo, report, ratchet, trends, bench, docs, status, setup)
 namespace.add_collection(Collection("twin", twin_up, twin_down, twin_reset, twin_env))
 namespace.add_collection(Collection("staging", staging_up, staging_down, staging_env))
+namespace.add_collection(Collection("infra", infra_adopt, infra_preview, infra_up, infra_drift, infra_env))
 
 
 def main() -> None:

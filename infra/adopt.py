@@ -48,7 +48,7 @@ _NEEDS: Final = (
 
 def adopted(document: StackDocument, snapshot: Snapshot, environment: Environment) -> bytes:
     """The file with the live resources in it, and their import ids under `imports`. Raises BlindError."""
-    trouble = snapshot.trouble(*_needed(environment))
+    trouble = snapshot.trouble(*needed(environment))
     if trouble:
         raise BlindError(f"nothing was taken over, because not everything could be read: {trouble}")
     values: list[tuple[Place, Any]] = [
@@ -71,7 +71,8 @@ def adopted(document: StackDocument, snapshot: Snapshot, environment: Environmen
     return document.edited(values)
 
 
-def _needed(environment: Environment) -> tuple[str, ...]:
+def needed(environment: Environment) -> tuple[str, ...]:
+    """The kinds of resources that must have been read before anything is taken over."""
     wanted = {
         "kms.keys": environment.encryption, "bigquery.datasets": environment.encryption, "sql.instances": environment.database,
         "redis.instances": environment.cache, "storage.buckets": environment.cdn, "compute.backendBuckets": environment.cdn,

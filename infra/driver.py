@@ -12,8 +12,9 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +35,7 @@ LOSING: Final = frozenset(
 _STILL: Final = frozenset({"same", "read", "refresh"})
 _MARKUP: Final = re.compile(r"<\{%[^%]*%\}>")
 _ROOT: Final = "pulumi:pulumi:Stack"
+_NEVER: Final = datetime.fromtimestamp(0, UTC)
 
 
 class DriverError(Exception):
@@ -76,7 +78,6 @@ class Outcome:
     """What an update did."""
 
     operations: tuple[Operation, ...]
-    outputs: Mapping[str, Any]
 
 
 class Driver:
@@ -91,6 +92,8 @@ class Driver:
         refuse_production(project, stack, variables.get("GOOGLE_CLOUD_PROJECT", ""), *labels)
         self._engine, self._folder, self._project, self._stack = engine, folder, project, stack
         self._variables, self._config, self._max = dict(variables), dict(config or {}), max_changes
+        self._chosen: auto.Stack | None = None
+        self._clean = False
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def preview(self, program: Program, *, refresh: bool = False) -> Preview:
@@ -99,22 +102,30 @@ class Driver:
             self._settle(program)
             return self._preview(program, refresh)
 
-    def up(self, program: Program, preview: Preview) -> Outcome:
-        """Do just what a preview holds. Raises DriverError when it would lose something, is too much, or is not the saved one."""
-        self.admit(preview)
+    def up(self, program: Program, preview: Preview, allow: Collection[str] = ()) -> Outcome:
+        """Do just what a preview holds. Raises DriverError when it would lose something, is too much, or is not the saved one.
+
+        `allow` are URNs that may be deleted all the same: grants that an undo takes away again.
+        """
+        self.admit(preview, allow)
         with self._locked("up"):
+            self._clean = False  # until it went through: what is interrupted leaves operations behind
             if not preview.plan.is_file() or _digest(preview.plan) != preview.digest:
                 raise DriverError(f"{preview.plan}: is not the plan that was previewed; preview again")
             seen, stack = _Seen(), self._select(program)
             with _said(seen):
-                result = stack.up(plan=str(preview.plan), on_event=seen, suppress_progress=True, color="never")
+                stack.up(plan=str(preview.plan), on_event=seen, suppress_progress=True, color="never")
             self._compare(preview, seen)
-            outputs = {key: "[secret]" if item.secret else item.value for key, item in result.outputs.items()}
-            return Outcome(tuple(seen.operations), outputs)
+            self._clean = True
+            return Outcome(tuple(seen.operations))
 
-    def admit(self, preview: Preview) -> None:
+    def admit(self, preview: Preview, allow: Collection[str] = ()) -> None:
         """Raises DriverError for a plan that is never applied."""
-        losing = [item for item in preview.operations if item.kind in LOSING]
+        losing = [
+            item
+            for item in preview.operations
+            if item.kind in LOSING and not (item.kind == "delete" and item.urn in allow)
+        ]
         if losing:
             raise DriverError(f"the engine would {losing[0]}: nothing is ever replaced or deleted from here")
         lost = [(item, entry) for item in preview.operations for entry in item.lost]
@@ -152,6 +163,28 @@ class Driver:
         found = self.export().get("pending_operations") or ()
         return tuple(_pending(item) for item in found)
 
+    def forget(self, urns: Collection[str]) -> None:
+        """Take some resources, and what lies below them, out of the stack's state; they live on."""
+        import pulumi.automation as auto
+
+        with self._locked("forget"):
+            stack = self._select(_nothing)
+            state = stack.export_stack()
+            deployment = dict(state.deployment or {})
+            gone = set(urns)
+            kept = []
+            for item in deployment.get("resources") or ():  # parents and dependencies come first in a state
+                if item["urn"] in gone or item.get("parent") in gone:
+                    gone.add(item["urn"])
+                else:
+                    kept.append(item)
+            for item in kept:
+                item["dependencies"] = [urn for urn in item.get("dependencies") or () if urn not in gone]
+                for name, found in (item.get("propertyDependencies") or {}).items():
+                    item["propertyDependencies"][name] = [urn for urn in found or () if urn not in gone]
+            deployment["resources"] = kept
+            stack.import_stack(auto.Deployment(version=state.version, deployment=deployment))
+
     def abandon(self) -> int:
         """Forget every resource and leave it alive; the opposite of adoption. How many there were."""
         import pulumi.automation as auto
@@ -188,10 +221,13 @@ class Driver:
 
     def _settle(self, program: Program) -> None:
         """Bring a state that a killed run left behind in order: its lock, and creations of which nobody saw the end."""
+        if self._clean:
+            return
         stack = self._select(program)
         deployment = dict(stack.export_stack().deployment or {})
         found = deployment.get("pending_operations") or ()
         if not found:
+            self._clean = True
             return
         command = ["refresh", "--yes", "--non-interactive", "--suppress-progress"]
         for item in found:
@@ -218,19 +254,28 @@ class Driver:
             raise DriverError(f"the engine did what was not previewed: {kind} {urn.rpartition('::')[2]}")
 
     def _select(self, program: Program) -> auto.Stack:
+        """The stack with a program in it. Selecting it and its settings take four starts of the engine: done once."""
         import pulumi.automation as auto
 
-        options = auto.LocalWorkspaceOptions(
-            work_dir=str(self._folder),
-            env_vars=self._variables,
-            pulumi_command=_command(self._engine),
-            project_settings=auto.ProjectSettings(name=self._project, runtime="python"),
-        )
-        with _said(_Seen()):
-            stack = auto.create_or_select_stack(self._stack, project_name=self._project, program=program, opts=options)
-            for key, value in self._config.items():
-                stack.set_config(key, auto.ConfigValue(value))
-        return stack
+        if self._chosen is None:
+            options = auto.LocalWorkspaceOptions(
+                work_dir=str(self._folder),
+                env_vars=self._variables,
+                pulumi_command=_command(self._engine),
+                project_settings=auto.ProjectSettings(name=self._project, runtime="python"),
+            )
+            with _said(_Seen()):
+                stack = auto.create_or_select_stack(
+                    self._stack, project_name=self._project, program=program, opts=options
+                )
+                if self._config:
+                    stack.set_all_config({key: auto.ConfigValue(value) for key, value in self._config.items()})
+            # What an update did is read from its events; asking for outputs and history would start the engine thrice.
+            stack.outputs = dict  # type: ignore[method-assign]
+            stack.info = _no_summary  # type: ignore[method-assign]
+            self._chosen = stack
+        self._chosen.workspace.program = program
+        return self._chosen
 
     @contextlib.contextmanager
     def _locked(self, what: str) -> Iterator[None]:
@@ -302,6 +347,12 @@ def _command(engine: Engine) -> Any:
             self.version = VersionInfo(*numbers(engine.version)[:3])
 
     return Command()
+
+
+def _no_summary(*_: object, **__: object) -> auto.UpdateSummary:
+    import pulumi.automation as auto
+
+    return auto.UpdateSummary("update", _NEVER, "", {}, {}, "succeeded")
 
 
 def _nothing() -> None:

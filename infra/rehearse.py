@@ -10,11 +10,13 @@ machine instead, through the same front door.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,6 +50,31 @@ def environment(
         "GOOGLE_PROJECT": google.get("GOOGLE_CLOUD_PROJECT", ""),
         "GOOGLE_REGION": region,
     }
+
+
+@contextlib.contextmanager
+def served(variables: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The variables with a rehearsal provider that runs for as long as this lasts: the engine finds it instead of starting
+    one for each of its commands. With the real provider, or where ours does not start, they are as they were.
+    """
+    home = Path(variables["PULUMI_HOME"])
+    script = home / "plugins" / f"resource-gcp-v{version('pulumi-gcp')}" / "pulumi-resource-gcp"
+    if script.is_symlink():
+        yield dict(variables)
+        return
+    process = subprocess.Popen(
+        [str(script)], env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        yield {**variables, "PULUMI_DEBUG_PROVIDERS": f"gcp:{port}"} if port.isdigit() else dict(variables)
+    finally:
+        process.terminate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def install_plugin(home: Path, provider: str = "rehearsal") -> Path:

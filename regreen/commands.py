@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from rich.console import Console
 
@@ -39,7 +39,17 @@ from regreen.suppress import baseline_text, read_baseline, set_aside
 if TYPE_CHECKING:
     from regreen.facts.source import CodeCheck
     from regreen.plan import Plan
+    from regreen.report.sarif import Described
 
+
+class Named(Protocol):
+    """Whatever a catalogue lists."""
+
+    @property
+    def ID(self) -> str: ...  # noqa: N802 - checks are modules, and this their constant
+
+
+C = TypeVar("C", bound=Named)
 OK: Final = 0
 FINDINGS: Final = 1
 USAGE: Final = 2
@@ -87,7 +97,7 @@ def number(flag: str, text: str) -> int:
         raise UsageError(f"{flag} {text}: give a whole number, such as {flag} 1") from None
 
 
-def selected(checks: Sequence[CodeCheck], only: str) -> tuple[CodeCheck, ...]:
+def selected(checks: Sequence[C], only: str) -> tuple[C, ...]:
     """The checks that a comma-separated list names; all for an empty one. Raises UsageError."""
     if not only:
         return tuple(checks)
@@ -183,19 +193,20 @@ def remediate(target: Path, phase: int, plan: Plan, catalogue: Catalogue, chosen
         sys.stdout.flush()
         print(summary(result.record), file=sys.stderr)
         return result.exit_code
-    paths = _report(result.record, result.folder, catalogue, Path(result.record.repository))
+    paths = write_report(result.record, result.folder, catalogue.checks, Path(result.record.repository))
     print(summary(result.record))
     print(f"report: {paths['html']}\n        {paths['md']}")
     print(f"next: {result.record.next_step}")
     return result.exit_code
 
 
-def _report(record: RunRecord, folder: Path, catalogue: Catalogue, repository: Path) -> dict[str, Path]:
+def write_report(record: RunRecord, folder: Path, checks: Sequence[Described], repository: Path) -> dict[str, Path]:
+    """Write a run's report into its folder, in every form; where each is. `checks` describe the rules."""
     location = open_repository(repository)
     trees = [GitTree(repository, location.tree(commit)) for commit in (record.base, record.head)] if location else []
     try:
         before, after = (tree.read for tree in trees) if trees else (None, None)
-        return report.write(record, folder, about=catalogue.checks, read_base=before, read_head=after)
+        return report.write(record, folder, about=checks, read_base=before, read_head=after)
     finally:
         for tree in trees:
             tree.close()
@@ -203,7 +214,12 @@ def _report(record: RunRecord, folder: Path, catalogue: Catalogue, repository: P
 
 def undo_run(target: Path, run: str, remedy: str, cascade: bool) -> int:
     """Take back a run, or one remedy of it, and say what was undone."""
-    result = undo.undo(target, run, options(), remedy, cascade=cascade)
+    print_undone(undo.undo(target, run, options(), remedy, cascade=cascade))
+    return OK
+
+
+def print_undone(result: undo.UndoResult) -> None:
+    """Say what an undo did to a branch."""
     for message in result.messages:
         print(message, file=sys.stderr)
     if result.remedies:
@@ -213,10 +229,9 @@ def undo_run(target: Path, run: str, remedy: str, cascade: bool) -> int:
         if result.head
         else f"branch {result.branch} is gone, as before the run"
     )
-    return OK
 
 
-def report_run(target: Path, run: str, catalogue: Catalogue) -> int:
+def report_run(target: Path, run: str, checks: Sequence[Described]) -> int:
     """Write the report of an earlier run again. Without a run id, the newest run's."""
     repository = open_repository(target) or copy_folder(target, cache_root() / "copies")
     if not run:
@@ -229,13 +244,13 @@ def report_run(target: Path, run: str, catalogue: Catalogue) -> int:
     except FileNotFoundError:
         known_runs = ", ".join(item.run for item in load_records(repository.state)) or "none"
         raise UsageError(f"--run {run}: no such run here; recorded are: {known_runs}") from None
-    paths = _report(record, run_folder(repository.state, run), catalogue, repository.folder)
+    paths = write_report(record, run_folder(repository.state, run), checks, repository.folder)
     for kind, path in paths.items():
         print(f"{kind:6} {path}")
     return OK
 
 
-def merge_reports(records: Sequence[str], output: Path, catalogue: Catalogue) -> int:
+def merge_reports(records: Sequence[str], output: Path, checks: Sequence[Described]) -> int:
     """One report for a fleet, from the record.json files of several runs."""
     loaded = []
     for name in records:
@@ -243,6 +258,6 @@ def merge_reports(records: Sequence[str], output: Path, catalogue: Catalogue) ->
             loaded.append(RunRecord.from_json(json.loads(Path(name).read_text(encoding="utf-8"))))
         except (OSError, ValueError) as error:
             raise UsageError(f"--merge {name}: not a run's record.json: {error}") from None
-    for kind, path in report.merge(loaded, output, about=catalogue.checks).items():
+    for kind, path in report.merge(loaded, output, about=checks).items():
         print(f"{kind:6} {path}")
     return OK

@@ -135,6 +135,15 @@ class Aura:
     uri_secret: str
     password_secret: str
     client_secret: str
+    writers: tuple[str, ...] = ()
+    """Services that write to the graph: paused while it is moved."""
+    version: str = "5"
+    region: str = ""
+    memory: str = "2GB"
+    type: str = "professional-db"
+    cloud: str = "gcp"
+    tenant: str = ""
+    """The Aura tenant (project); empty where the client sees only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,10 +365,15 @@ def _secret(table: Table) -> Secret:
 
 
 def _aura(table: Table) -> Aura:
-    table.only("instance", "api", "uri_secret", "password_secret", "client_secret")
+    table.only(
+        "instance", "api", "uri_secret", "password_secret", "client_secret", "writers", "version", "region", "memory", "type",
+        "cloud", "tenant",
+    )  # fmt: skip
     return Aura(
         table.text("instance"), table.text("api", "https://api.neo4j.io"), table.text("uri_secret", "graph-uri"),
-        table.text("password_secret", "graph-password"), table.text("client_secret", "aura-client"),
+        table.text("password_secret", "graph-password"), table.text("client_secret", "aura-client"), table.texts("writers", ()),
+        table.text("version", "5"), table.text("region", ""), table.text("memory", "2GB"), table.text("type", "professional-db"),
+        table.choice("cloud", ("gcp", "aws", "azure"), "gcp"), table.text("tenant", ""),
     )  # fmt: skip
 
 

@@ -96,6 +96,13 @@ def _undo(
     return UndoResult(run, tuple(item.remedy for item in reversed(doomed)), branch, new, tuple(messages))
 
 
+def doomed(history: History, run: str, remedy: str = "", *, cascade: bool = False) -> tuple[Effect, ...]:
+    """The commits that `undo` would take back, oldest first. Raises OptionError as it does."""
+    start = history.start(run)
+    chosen = _chosen(history, start, remedy) if start is not None else ()
+    return _with_later(history.active(start.branch), chosen, cascade) if start is not None and chosen else ()
+
+
 def _chosen(history: History, start: Started, remedy: str) -> tuple[Effect, ...]:
     mine = tuple(item for item in history.active(start.branch) if item.run == start.run)
     if not remedy:

@@ -27,6 +27,8 @@ SERVICES: Final = ("websocket-service", "ingest", "writer", "allocator", "api", 
 BACKING: Final = ("kafka", "postgres", "redis", "graph")
 PATIENT: Final = Path(__file__).resolve().parent.parent / "patient"
 _READY: Final = 30.0
+KEPT: Final = "cloud.json"
+"""What the placeholders of a staging's cloud stood for, in its folder: written once the cloud is made."""
 _SETTLED: Final = ("CONDITION_SUCCEEDED", "CONDITION_FAILED")
 _ANSWERS: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -174,7 +176,7 @@ def up(
     services: Sequence[str] = SERVICES,
 ) -> Staging:
     """Start a staging system that runs the patient's code in `code`, and wait until it is healthy; a broken one, until
-    each of its services is ready or has failed.
+    each of its services is ready or has failed. One that was closed with `keep` goes on as it was, on its own ports.
 
     `otlp` is where the services send their traces, `rate` and `count` how the feed speaks (trades a second; 0 for no end).
     With `attached` all of it ends with this process, however that dies. TwinError when it does not come up; then
@@ -194,14 +196,17 @@ def up(
         values = Values(twin, stores.endpoints, data=twin.folder / "data", otlp=otlp, rate=rate, count=count)
         for name in SERVICES:
             twin.admin("POST", "images", image_of(name, code) if name in services else idle_of(name))
+        kept = values.recall(folder / KEPT)
         made = Cloud(twin, patient, values)
         staging = Staging(twin, stores, None, made, clock.taken)
-        made.build(cloud, faults)
+        if not kept:
+            made.build(cloud, faults)
+            values.keep(folder / KEPT)
         clock.step("cloud")
         staging.machine = Machine.start(twin, code, values)
         cleanup.callback(staging.machine.close)
         clock.step("machine")
-        if cloud == "healthy" and not faults:
+        if cloud == "healthy" and not faults and not kept:
             staging.wait_healthy(services)
         else:
             staging.wait_settled()

@@ -20,6 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from twin.frontdoor.authority import write_private
 from twin.process import Running, TwinError
 from twin.staging_faults import Api, Faults
 from twin.staging_graph import GraphHome
@@ -53,6 +54,20 @@ class Values:
             "machine_graph": endpoints.get("graph", ""),
             "machine_graph_password": endpoints.get("graph_password", ""),
         }
+
+    def keep(self, path: Path) -> None:
+        """Write what the placeholders stand for, for the next start: a secret of this machine's own twin, 0600."""
+        write_private(path, json.dumps({"plain": self.plain, "random": self._random}).encode())
+
+    def recall(self, path: Path) -> bool:
+        """What was kept, if it was; whether it was."""
+        try:
+            found = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return False
+        self.plain |= found["plain"]
+        self._random |= found["random"]
+        return True
 
     def chosen(self, name: str) -> str:
         """A random value, the same whenever it is asked for."""

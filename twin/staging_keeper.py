@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,10 +24,11 @@ from twin.process import TwinError
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _START_LIMIT: Final = 120.0
 FACTS: Final = "staging.json"
+KEEP: Final = "keep"
 
 
 def start(folder: Path, **options: Any) -> dict[str, Any]:
-    """Start a staging system in this folder, or find the one that runs there. TwinError when it does not come up."""
+    """Start a staging system in this folder (one that was kept goes on), or find the one that runs there. TwinError when it does not come up."""
     found = find(folder)
     if found is not None:
         return found
@@ -76,11 +78,24 @@ def find(folder: Path) -> dict[str, Any] | None:
     return facts if same and process.status() != psutil.STATUS_ZOMBIE else None
 
 
-def stop(folder: Path) -> bool:
-    """End it and remove what it made. False when none ran."""
+def kept(folder: Path) -> bool:
+    """Whether a staging system was stopped here with its state kept: the next start goes on with it."""
+    return find(folder) is None and (folder / KEEP).exists()
+
+
+def forget(folder: Path) -> None:
+    """Remove what `stop` kept. Never what runs."""
+    if kept(folder):
+        shutil.rmtree(folder)
+
+
+def stop(folder: Path, *, keep: bool = False) -> bool:
+    """End it and remove what it made (with `keep`, leave its state for the next start). False when none ran."""
     facts = find(folder)
     if facts is None:
         return False
+    if keep:
+        (folder / KEEP).touch(mode=0o600)
     process = psutil.Process(int(facts["pid"]))
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(signal.SIGTERM)
@@ -101,6 +116,7 @@ def main() -> None:
     minimal = options.pop("minimal", False)
     services = ("websocket-service", "ingest", "writer", "api") if minimal else SERVICES
     staging = up(folder, code, services=services, **options)
+    (folder / KEEP).unlink(missing_ok=True)
     try:
         own = psutil.Process()
         facts = {
@@ -122,7 +138,7 @@ def main() -> None:
         os.close(ready)
         ended.wait()
     finally:
-        staging.close()
+        staging.close(keep=(folder / KEEP).exists())
 
 
 if __name__ == "__main__":

@@ -184,6 +184,10 @@ class Provider(services.ResourceProviderServicer):
         context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{request.tok} is not part of the rehearsal provider")
         raise AssertionError("abort raises")
 
+    def Attach(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """An engine that found this provider running (PULUMI_DEBUG_PROVIDERS) says where it is; nothing here asks it anything."""
+        return empty_pb2.Empty()
+
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return empty_pb2.Empty()
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from regreen.apply import Author
-from regreen.cloud.executor import HARMLESS, ExecutorError, Outcome, Preview, too_much
+from regreen.cloud.executor import ExecutorError, Outcome, Preview, too_much
 from regreen.cloud.look import CloudSight
 from regreen.cloud.work import CloudWork
 from regreen.facts.cloud import CloudRemedy
@@ -75,15 +75,11 @@ def _refuse(remedy: CloudRemedy, finding: Finding, reason: str, decide: str) -> 
 
 
 def _adopt(run: CloudWork, document: StackFile) -> None:
-    """Take the live resources over as they are: import only, in a commit of its own."""
-    content = run.executor.adopt(document, run.sight.snapshot, run.environment)
-    change = Change(
-        ADOPTION, run.environment.stack.file, "take the live resources over into the stack, as they are", (),
-        creates=((run.environment.stack.file, content),) if not document.content else (),
-        splices=splices(document.path, document.content, content) if document.content else (),
-    )  # fmt: skip
+    """Take the live resources over as they are: import only, in a commit of its own, then drop the import options."""
+    snapshot = run.eye.read(run.executor.adopts(run.environment), ())
+    content = run.executor.adopt(document, snapshot, run.environment)
     preview = run.executor.preview(content)
-    strange = [item for item in preview.changes if item.kind not in {*HARMLESS, "create"}]
+    strange = [item for item in preview.changes if item.kind != "import" or item.properties]
     if strange:
         raise ExecutorError(
             f"adoption stopped: the engine would {strange[0]}; taking over may import and change nothing that is there"
@@ -92,12 +88,36 @@ def _adopt(run: CloudWork, document: StackFile) -> None:
         run.messages.append(f"would adopt {len(preview.changes)} live resources into {run.environment.stack.file}")
         return
     old = run.tip
-    _commit(run, ADOPTION, [change], {}, preview)
+    _commit(
+        run,
+        ADOPTION,
+        [_written(document, content, "take the live resources over into the stack, as they are")],
+        {},
+        preview,
+    )
     try:
         run.executor.apply(preview)
     except ExecutorError:
         _back(run, old, ADOPTION)
         raise
+    run.messages.append(
+        f"{len(preview.changes)} live resources were adopted into {run.environment.stack.file}; none was changed"
+    )
+    taken = run.document()
+    settled = run.executor.adopted(taken)
+    again = run.executor.preview(settled)
+    if again.changes:
+        raise ExecutorError(
+            f"adoption went through, and a second preview still holds {again.changes[0]}; nothing was repaired"
+        )
+    _commit(run, ADOPTION, [_written(taken, settled, "drop the import options of what is adopted")], {}, again)
+
+
+def _written(document: StackFile, content: bytes, what: str) -> Change:
+    """A change of the stack's file as a whole."""
+    if not document.content:
+        return Change(ADOPTION, document.path, what, (), creates=((document.path, content),))
+    return Change(ADOPTION, document.path, what, (), splices=splices(document.path, document.content, content))
 
 
 def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings: dict[str, Finding]) -> None:
@@ -127,7 +147,7 @@ def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings
         evidence = [*map(str, outcome.operations), *outcome.evidence]
         for change in changes:
             for step in change.steps:
-                evidence.append(run.executor.step(step, run.sight.snapshot, run.environment))
+                evidence.append(run.executor.step(step))
                 done.append(step)
     except ExecutorError as error:
         _undo(run, old, before, remedy, done)
@@ -228,14 +248,10 @@ def _commit(
 def _undo(run: CloudWork, old: str, before: bytes, remedy: CloudRemedy, steps: Sequence[str]) -> None:
     """The file and the environment as they were before a remedy that failed."""
     for step in reversed(steps):
-        run.executor.unstep(step, run.environment)
+        run.executor.unstep(step)
     _back(run, old, remedy.ID)
     if before:
-        preview = run.executor.preview(before)
-        if preview.changes and not preview.losing:
-            run.executor.apply(preview)
-        elif preview.losing:
-            run.messages.append(f"{remedy.ID}: what it created stays: {preview.losing[0]} would lose something")
+        run.messages += [f"{remedy.ID}: {line}" for line in run.executor.restore(before).evidence]
 
 
 def _back(run: CloudWork, old: str, remedy: str) -> None:

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from regreen.facts.cloud import Snapshot
     from regreen.facts.cloud.stack import StackFile
 
-#: Operations that change nothing that is there: the only ones that adoption may hold.
-HARMLESS: Final = frozenset({"same", "import", "read", "refresh"})
 #: Operations that lose something; a preview that holds one is never applied.
 LOSING: Final = frozenset(
     {"delete", "replace", "create-replacement", "delete-replaced", "discard", "import-replacement"}
@@ -83,8 +81,14 @@ class Executor(Protocol):
     def document(self, path: str, content: bytes) -> StackFile:
         """The stack's configuration. Raises ExecutorError for a file that cannot be used."""
 
+    def adopts(self, environment: Environment) -> tuple[str, ...]:
+        """The kinds of resources that adoption must have read."""
+
     def adopt(self, document: StackFile, snapshot: Snapshot, environment: Environment) -> bytes:
         """The file with every live resource of the environment taken over as it is; import options included."""
+
+    def adopted(self, document: StackFile) -> bytes:
+        """The file of an adoption that went through, without import options."""
 
     def preview(self, content: bytes) -> Preview:
         """A saved plan for a stack file; changes nothing."""
@@ -92,14 +96,22 @@ class Executor(Protocol):
     def apply(self, preview: Preview) -> Outcome:
         """Do just what the preview says. Raises ExecutorError where the engine wants anything else."""
 
-    def step(self, name: str, snapshot: Snapshot, environment: Environment) -> str:
+    def step(self, name: str) -> str:
         """Take a step that no stack can: `reencrypt-table:market.trades`. One line of evidence."""
 
-    def unstep(self, name: str, environment: Environment) -> str:
+    def unstep(self, name: str) -> str:
         """Take such a step back. Raises ExecutorError where that cannot be done, and says so before doing anything."""
 
-    def abandon(self) -> str:
-        """Take every resource out of the stack's state and leave it alive; the opposite of adoption."""
+    def drift(self, content: bytes) -> tuple[Operation, ...]:
+        """What would bring back what a stack file says, after everything was read anew; changes nothing."""
+
+    def one_way(self, name: str) -> bool:
+        """Whether a step can never be taken back."""
+
+    def restore(self, content: bytes) -> Outcome:
+        """Back to an older file: settings as it says; what it does not know leaves the stack and lives on, except grants
+        to a member, which are taken away again. An empty file: the stack forgets everything, and everything lives on.
+        """
 
 
 def refusal(identity: Identity, environment: Environment) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from regreen.decisions import Decisions
 from regreen.environment import Environment
-from regreen.facts.cloud import CloudCheck, Snapshot
+from regreen.facts.cloud import CloudCheck, Measurement, Snapshot
 from regreen.model import Diagnosis, Finding, Verdict
 from regreen.suppress import set_aside
 
 #: Reads a snapshot: kinds of resources, names of experiments.
 Read = Callable[[Sequence[str], Sequence[str]], Snapshot]
+#: The experiment that only whoever holds the stack can make: what a refresh would change.
+DRIFT: Final = "drift"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class CloudEye:
     read: Read
     decisions: Decisions
     baseline: Mapping[str, str]
+    drift: Callable[[], Measurement] | None = None
 
     def look(self, only: Iterable[str] = (), experiments: bool = True) -> CloudSight:
         """Read and judge now. `only` names checks; without experiments, checks that need one are left out."""
@@ -44,7 +48,9 @@ class CloudEye:
             chosen = [check for check in chosen if not check.MEASURES]
         kinds = sorted({kind for check in chosen for kind in check.READS})
         measures = sorted({name for check in chosen for name in check.MEASURES})
-        snapshot = self.read(kinds, measures)
+        snapshot = self.read(kinds, [name for name in measures if name != DRIFT])
+        if DRIFT in measures and self.drift is not None:
+            snapshot = replace(snapshot, measurements={**snapshot.measurements, DRIFT: self.drift()})
         raw = judge(snapshot, chosen, self.environment, begun)
         return CloudSight(snapshot, raw, set_aside(raw, self.baseline, self.decisions))
 

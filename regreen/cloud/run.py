@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from regreen.apply import Commits
 from regreen.cloud.cure import cure
+from regreen.cloud.drift import drifted, stack_at
 from regreen.cloud.executor import Executor, ExecutorError, refusal, too_much
-from regreen.cloud.look import CloudEye, Read
+from regreen.cloud.look import DRIFT, CloudEye, Read
 from regreen.cloud.record import record_of
 from regreen.cloud.windows import outside
 from regreen.cloud.work import CloudWork
@@ -25,9 +27,10 @@ from regreen.facts.cloud import CloudCheck, CloudRemedy
 from regreen.facts.source import GitTree
 from regreen.journal import Entry, Journal, Step
 from regreen.lock import locked
-from regreen.plan import Plan
+from regreen.plan import Phase, Plan
 from regreen.run.base import find_base, fork_of, locate, require_free
 from regreen.run.history import run_folder, save_record, settle
+from regreen.run.order import require_order
 from regreen.run.record import RunRecord, Timing
 from regreen.suppress import read_baseline
 
@@ -71,14 +74,21 @@ def remediate_cloud(
         source = "twin" if environment.kind == "twin" else "staging"
         fork = fork_of(repository, commits, options, messages)
         base = find_base(repository, journal, phase, fork, options, messages, source)
+        # Only phases that change an environment have an order here: the plan handed in is that part alone.
+        earlier = replace(chosen, after=tuple(number for number in chosen.after if plan.phase(number).remedies))
+        messages = [*base.messages, *require_order(earlier, repository, journal, base.tip, options, source)]
         tree = GitTree(repository.folder, repository.tree(base.tip))
         decisions, baseline = read_decisions(tree, options.today or date.today()), read_baseline(tree)
         tree.close()
-        eye = CloudEye(environment, catalogue.checks, read, decisions, baseline)
+        branch = f"refs/heads/{base.start.branch}"
+        stack = partial(stack_at, repository, environment.stack.file)
+        drift = partial(drifted, executor, lambda: stack(repository.commit(branch) or base.tip), no_engine)
+        looked = [item for item in catalogue.checks if DRIFT not in item.MEASURES or item.ID in gated(chosen)]
+        eye = CloudEye(environment, looked, read, decisions, baseline, drift)
         before = eye.look()
         run = CloudWork(
             chosen, environment, executor or cast("Executor", _Missing(no_engine)), options, eye, commits,
-            None if options.dry_run else journal, base, before, base.tip, base.exists, messages=list(base.messages),
+            None if options.dry_run else journal, base, before, base.tip, base.exists, messages=messages,
         )  # fmt: skip
         run.timings.append(Timing("diagnose before", before.diagnosis.seconds))
         if run.journal is not None:
@@ -102,6 +112,11 @@ def remediate_cloud(
             Entry(base.start.run, phase, Step.GATE, "", digests, data, time.perf_counter() - clock, source)
         )
         return record, run_folder(repository.state, base.start.run)
+
+
+def gated(phase: Phase) -> frozenset[str]:
+    """The checks of a phase's gate."""
+    return frozenset(entry.id for entry in phase.gate)
 
 
 class _Missing:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from regreen.apply import Commits
+from regreen.cloud.drift import stack_at
 from regreen.cloud.executor import Executor
 from regreen.cloud.look import CloudEye, CloudSight
-from regreen.facts.source import GitTree
 from regreen.journal import Journal
 from regreen.model import Finding, Refusal
 from regreen.plan import Phase
@@ -50,13 +50,7 @@ class CloudWork:
 
     def content(self) -> bytes:
         """The stack's file at the branch's tip; empty where there is none yet."""
-        tree = GitTree(self.commits.repository.folder, self.commits.repository.tree(self.tip))
-        try:
-            return tree.read(self.environment.stack.file)
-        except FileNotFoundError:
-            return b""
-        finally:
-            tree.close()
+        return stack_at(self.commits.repository, self.environment.stack.file, self.tip)
 
     def document(self) -> StackFile:
         return self.executor.document(self.environment.stack.file, self.content())

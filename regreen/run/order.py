@@ -15,17 +15,23 @@ if TYPE_CHECKING:
     from regreen.run.record import RunRecord
 
 
-def require_order(phase: Phase, repository: Repository, journal: Journal, tip: str, options: Options) -> list[str]:
+def require_order(
+    phase: Phase, repository: Repository, journal: Journal, tip: str, options: Options, source: str = "code"
+) -> list[str]:
     """Remarks on phases that should have come first; raises OptionError where one has not passed.
 
     A phase has passed when a run of it ended with exit code 0 and its commits are part of what this run starts from.
-    With `out_of_order` that is a remark; a dry run, which changes nothing, only remarks as well.
+    With `out_of_order` that is a remark; a dry run, which changes nothing, only remarks as well. Runs on code and runs on
+    an environment have orders of their own (`source`).
     """
     if not phase.after:
         return []
     records = list(load_records(repository.state))
     starts = {start.run: start for start in read_history(journal).starts}
-    here = [item for item in records if item.run in starts and starts[item.run].prefix == repository.prefix]
+    where = (repository.prefix, source)
+    here = [
+        item for item in records if item.run in starts and (starts[item.run].prefix, starts[item.run].source) == where
+    ]
     remarks: list[str] = []
     for number in phase.after:
         runs = [item for item in here if item.phase.number == number]

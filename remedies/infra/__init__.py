@@ -16,6 +16,7 @@ from remedies.infra import (
     propagate_variables,
     reencrypt_tables,
     refer_to_secrets,
+    restore_image,
     route_balancer,
     set_balancer_timeouts,
     set_dataset_key,
@@ -23,6 +24,7 @@ from remedies.infra import (
     size_cache,
     size_cloud_run,
     start_database,
+    use_new_graph,
 )
 
 CATALOGUE: Final[tuple[CloudRemedy, ...]] = (
@@ -37,10 +39,12 @@ CATALOGUE: Final[tuple[CloudRemedy, ...]] = (
     grant_invokers,
     create_secrets,
     refer_to_secrets,
+    restore_image,
     create_key,
     set_dataset_key,
     reencrypt_tables,
     launch_dataflow_with_key,
     move_graph_to_aura,
+    use_new_graph,
     add_cdn,
 )

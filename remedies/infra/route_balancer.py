@@ -15,7 +15,7 @@ from regreen.facts.cloud.edit import change, joined, missing, refuse
 from regreen.model import Finding, Proposal, Risk, Safety, Undo
 
 ID: Final = "staging.route-balancer"
-CHECKS: Final = ("staging.load-balancer-routes", "staging.cdn-enabled")
+CHECKS: Final = ("staging.load-balancer-routes",)
 SAFETY: Final = Safety.SAFE
 UNDO: Final = Undo.FORWARD
 RISK: Final = Risk.LOW

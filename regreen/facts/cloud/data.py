@@ -95,6 +95,17 @@ def _key(key: Any, policy: Any) -> Body:
     return {
         "name": key.name,
         "purpose": key.purpose.name,
+        "labels": dict(key.labels),
+        "versionTemplate": {
+            "protectionLevel": key.version_template.protection_level.name,
+            "algorithm": key.version_template.algorithm.name,
+        },
+        **({"importOnly": True} if key.import_only else {}),
+        **(
+            {"destroyScheduledDuration": f"{int(key.destroy_scheduled_duration.total_seconds())}s"}
+            if key.destroy_scheduled_duration
+            else {}
+        ),
         "rotationPeriod": int(key.rotation_period.total_seconds()) if key.rotation_period else 0,
         "nextRotationTime": str(key.next_rotation_time or ""),
         "primary": {"name": key.primary.name, "state": key.primary.state.name if key.primary.name else ""},

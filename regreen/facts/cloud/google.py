@@ -7,6 +7,7 @@ HTTPS_PROXY, HTTPLIB2_CA_CERTS), so the same code reads the local twin and Googl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
@@ -30,31 +31,45 @@ class CloudError(Exception):
 
 
 class Google:
-    """Reads Google APIs for one project. Safe in threads: each has its own connection."""
+    """Reads Google APIs for one project. Safe in threads: each has its own connections."""
 
     def __init__(self, project: str, timeout: float = 30.0, sleep: Callable[[float], None] = time.sleep) -> None:
         import google.auth
 
         self.project = project
         self._timeout, self._sleep = timeout, sleep
-        self._local = threading.local()
+        self._idle: list[Any] = []
+        self._services: dict[tuple[str, str], Any] = {}
+        self._building = threading.Lock()
         try:
             self._credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
         except google.auth.exceptions.DefaultCredentialsError as error:
             raise CloudError(f"no credentials: {error}") from None
 
     def _service(self, api: str, version: str) -> Any:
-        from google_auth_httplib2 import AuthorizedHttp
+        """One description of each API for all threads: reading one takes longer than most calls."""
         from googleapiclient.discovery import build
         from httplib2 import Http
 
-        held: dict[tuple[str, str], Any] = self._local.__dict__.setdefault("services", {})
-        if (api, version) not in held:
-            http = self._local.__dict__.setdefault(
-                "http", AuthorizedHttp(self._credentials, http=Http(timeout=self._timeout))
-            )
-            held[api, version] = build(api, version, http=http, cache_discovery=False, static_discovery=True)
-        return held[api, version]
+        with self._building:
+            if (api, version) not in self._services:
+                self._services[api, version] = build(
+                    api, version, http=Http(timeout=self._timeout), cache_discovery=False, static_discovery=True
+                )
+            return self._services[api, version]
+
+    @contextlib.contextmanager
+    def _http(self) -> Iterator[Any]:
+        """Connections that nobody else uses meanwhile (httplib2 is not safe in threads), kept open for the next call."""
+        from google_auth_httplib2 import AuthorizedHttp
+        from httplib2 import Http
+
+        try:
+            held = self._idle.pop()
+        except IndexError:
+            held = AuthorizedHttp(self._credentials, http=Http(timeout=self._timeout))
+        yield held
+        self._idle.append(held)  # not after an error: what is left on its wire nobody knows
 
     def call(self, api: str, version: str, method: str, **parameters: Any) -> dict[str, Any]:
         """Call `projects.locations.services.list`-like methods. Raises CloudError."""
@@ -90,7 +105,8 @@ class Google:
         wait = _FIRST_WAIT
         for attempt in range(1, _TRIES + 1):
             try:
-                found: dict[str, Any] = request.execute()
+                with self._http() as http:
+                    found: dict[str, Any] = request.execute(http=http)
                 return found
             except HttpError as error:
                 status = int(error.resp.status)
