@@ -176,3 +176,62 @@ def test_missing_and_deleted(client: Any, unique: str) -> None:
     client.delete_service(name=name).result(timeout=10)
     with pytest.raises(exceptions.NotFound):
         client.get_service(name=name)
+
+
+def test_jobs_have_a_knative_face(twin: Running, unique: str) -> None:
+    call = Caller(twin)
+    host = "us-central1-run.googleapis.com/apis/run.googleapis.com/v1/namespaces/staging-twin"
+    task = {"containers": [{"image": "gcr.io/x/y", "env": [{"name": "A", "value": "b"}]}], "maxRetries": 1}
+    spec = {"template": {"spec": {"taskCount": 2, "template": {"spec": task}}}}
+    body = {"apiVersion": "run.googleapis.com/v1", "kind": "Job", "metadata": {"name": unique}, "spec": spec}
+    made = call("POST", f"{host}/jobs", body)[1]
+    inner = made["spec"]["template"]["spec"]
+    assert (inner["taskCount"], inner["template"]["spec"]["timeoutSeconds"]) == (2, "600")
+    assert call("POST", f"{host}/jobs", body)[0] == 409
+    overrides = {"containerOverrides": [{"args": ["x"], "env": [{"name": "C", "value": "d"}]}], "taskCount": 3}
+    begun = call("POST", f"{host}/jobs/{unique}:run", {"overrides": overrides})[1]
+    container = begun["spec"]["template"]["spec"]["containers"][0]
+    assert (container["args"], [item["name"] for item in container["env"]]) == (["x"], ["A", "C"])
+    assert (begun["kind"], begun["spec"]["taskCount"]) == ("Execution", 3)
+    assert {item["type"]: item["status"] for item in begun["status"]["conditions"]}["Started"] == "True"
+    wrong = {"overrides": {"containerOverrides": [{"name": "nobody", "args": ["x"]}]}}
+    assert call("POST", f"{host}/jobs/{unique}:run", wrong)[0] == 400
+    listed = call("GET", f"{host}/executions?labelSelector=run.googleapis.com%2Fjob%3D{unique}")[1]
+    assert [item["metadata"]["name"] for item in listed["items"]] == [begun["metadata"]["name"]]
+    v2 = f"run.googleapis.com/v2/projects/staging-twin/locations/us-central1/jobs/{unique}"
+    assert call("GET", v2)[1]["executionCount"] == 1
+    made["spec"]["template"]["spec"]["template"]["spec"]["maxRetries"] = 0
+    assert call("PUT", f"{host}/jobs/{unique}", made)[0] == 200
+    assert call("GET", v2)[1]["template"]["template"]["maxRetries"] == 0
+    assert call("DELETE", f"{host}/executions/{begun['metadata']['name']}")[1] == {"status": "Success"}
+    assert call("DELETE", f"{host}/jobs/{unique}")[1] == {"status": "Success"}
+    assert call("GET", f"{host}/jobs/{unique}")[0] == 404
+    call.close()
+
+
+def test_manual_scaling_has_both_faces(twin: Running, unique: str) -> None:
+    call = Caller(twin)
+    services = "run.googleapis.com/v2/projects/staging-twin/locations/us-central1/services"
+    scaling = {"scalingMode": "MANUAL", "manualInstanceCount": 3}
+    body = {"template": {"containers": [{"image": "gcr.io/x/y"}]}, "scaling": scaling}
+    assert call("POST", f"{services}?serviceId={unique}", body)[0] == 200
+    knative = f"us-central1-run.googleapis.com/apis/serving.knative.dev/v1/namespaces/staging-twin/services/{unique}"
+    shown = call("GET", knative)[1]
+    notes = shown["metadata"]["annotations"]
+    assert (notes["run.googleapis.com/scalingMode"], notes["run.googleapis.com/manualInstanceCount"]) == ("manual", "3")
+    notes["run.googleapis.com/manualInstanceCount"] = "4"
+    assert call("PUT", knative, shown)[0] == 200
+    assert call("GET", f"{services}/{unique}")[1]["scaling"] == {"scalingMode": "MANUAL", "manualInstanceCount": 4}
+    call.close()
+
+
+def test_a_preview_stage_that_nothing_needs_comes_out_as_ga(twin: Running, unique: str) -> None:
+    call = Caller(twin)
+    services = "run.googleapis.com/v2/projects/staging-twin/locations/us-central1/services"
+    body = {"template": {"containers": [{"image": "gcr.io/x/y"}]}, "launchStage": "ALPHA"}
+    assert call("POST", f"{services}?serviceId={unique}", body)[0] == 200
+    assert call("GET", f"{services}/{unique}")[1]["launchStage"] == "GA"
+    knative = f"us-central1-run.googleapis.com/apis/serving.knative.dev/v1/namespaces/staging-twin/services/{unique}"
+    notes = call("GET", knative)[1]["metadata"]["annotations"]
+    assert notes["run.googleapis.com/launch-stage"] == "ALPHA", "v1 keeps the annotation"
+    call.close()

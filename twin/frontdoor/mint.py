@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from twin.frontdoor.authority import write_private
 from twin.kernel.engine import Engine
-from twin.services.accounts import hashes_id, key_file
+from twin.services.account_keys import hashes_id, key_file
 
 _PREFIX = "ya29.twin."
 
@@ -138,7 +138,7 @@ class Mint:
             return self._public
         project = issuer.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
         body = self._engine.store.get(f"iam/projects/{project}/serviceAccounts/{issuer}/keys/{kid}")
-        if body is None:
+        if body is None or body.get("disabled"):
             raise LookupError(kid)
         return serialization.load_pem_public_key(base64.b64decode(body["publicKeyData"]))
 
@@ -148,7 +148,11 @@ class Mint:
             return []
         project = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
         bodies = self._engine.store.children(f"iam/projects/{project}/serviceAccounts/{email}/keys")
-        own = [serialization.load_pem_public_key(base64.b64decode(body["publicKeyData"])) for _, body in bodies]
+        own = [
+            serialization.load_pem_public_key(base64.b64decode(body["publicKeyData"]))
+            for _, body in bodies
+            if not body.get("disabled")
+        ]
         return [self._public, *own]
 
     def exchange(self, form: dict[str, str]) -> tuple[int, dict[str, Any]]:

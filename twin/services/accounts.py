@@ -8,8 +8,8 @@ import base64
 import json
 import re
 
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
 from twin.kernel import standard
 from twin.kernel.errors import ApiError, already_exists, invalid, not_found
@@ -17,9 +17,12 @@ from twin.kernel.masks import overlay
 from twin.kernel.names import collection_of, last, numeric_id, relative, segment_after
 from twin.kernel.roles import ROLES
 from twin.kernel.semantics import Call, Rule, Semantics
-from twin.kernel.types import Body, Reply, after, rfc3339, seconds_of
+from twin.kernel.types import Body, Reply, after, parse_rfc3339, rfc3339, seconds_of
+from twin.services import account_keys
+from twin.services.account_names import by_email
 
 DOCS = "https://cloud.google.com/iam/docs/"
+_KEPT_SECONDS = 30 * 86_400
 _ACCOUNT = re.compile(r"^[a-z](?:[-a-z0-9]{4,28}[a-z0-9])$")
 
 
@@ -45,21 +48,6 @@ def existing(name: str) -> ApiError:
     return already_exists(
         f"A role named {identifier} in {relative(collection_of(collection_of(name)))} already exists."
     )
-
-
-def by_email(call: Call) -> str:
-    """The canonical name; `projects/-/serviceAccounts/EMAIL` and the unique id are accepted for it."""
-    identifier = segment_after(call.name, "serviceAccounts").partition(":")[0]
-    rest = call.name.partition(f"/serviceAccounts/{segment_after(call.name, 'serviceAccounts')}")[2]
-    project = segment_after(call.name, "projects")
-    if identifier.isdigit():
-        for collection in call.engine.store.collections("iam/projects/", "serviceAccounts"):
-            for name, body in call.children(collection):
-                if body.get("uniqueId") == identifier:
-                    return name + rest
-    if project == "-":
-        project = identifier.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
-    return f"iam/projects/{project}/serviceAccounts/{identifier}{rest}"
 
 
 def account(project: str, identifier: str, number: str, display: str = "", description: str = "") -> Body:
@@ -103,7 +91,24 @@ def get_account(call: Call) -> Body:
 
 def delete_account(call: Call) -> Body | Reply:
     call.name = by_email(call)
+    body = call.need()
+    call.put(f"iam-deleted/{body['uniqueId']}", {"name": call.name, "body": body, "at": rfc3339(call.now)})
     return standard.delete(call)
+
+
+def undelete_account(call: Call) -> Body:
+    """Within 30 days, by the unique id, and only while nobody has made another of that name.
+
+    https://cloud.google.com/iam/docs/service-accounts-delete-undelete
+    """
+    identifier = segment_after(call.name, "serviceAccounts")
+    kept = call.get(f"iam-deleted/{identifier}")
+    if kept is None or after(parse_rfc3339(kept["at"]), _KEPT_SECONDS) < call.now:
+        raise not_found(f"Service account {identifier} does not exist.")
+    if call.get(kept["name"]) is not None:
+        raise existing(kept["name"])
+    call.delete(f"iam-deleted/{identifier}")
+    return {"restoredAccount": standard.visible(call, kept["name"], call.put(kept["name"], kept["body"]))}
 
 
 def patch_account(call: Call) -> Body:
@@ -135,85 +140,6 @@ def disable(call: Call) -> Body:
 def enable(call: Call) -> Body:
     call.name = by_email(call)
     call.put(call.name, {key: value for key, value in call.need().items() if key != "disabled"})
-    return {}
-
-
-def create_key(call: Call) -> Body:
-    call.name = by_email(call)
-    owner = call.need(collection_of(call.name))
-    private = rsa.generate_private_key(65537, 2048)
-    pem = private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = private.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    identifier = hashes_id(public)
-    name = f"{call.name}/{identifier}"
-    body: Body = {
-        "name": relative(name),
-        "validAfterTime": rfc3339(call.now, 0),
-        "validBeforeTime": "9999-12-31T23:59:59Z",
-        "keyAlgorithm": call.body.get("keyAlgorithm", "KEY_ALG_RSA_2048"),
-        "keyOrigin": "GOOGLE_PROVIDED",
-        "keyType": "USER_MANAGED",
-        "publicKeyData": base64.b64encode(public).decode(),
-    }
-    call.put(name, body)
-    file = key_file(owner["projectId"], owner["email"], owner["uniqueId"], identifier, pem.decode())
-    shown = {key: value for key, value in body.items() if key != "publicKeyData"}
-    return {
-        **shown,
-        "privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE",
-        "privateKeyData": base64.b64encode(json.dumps(file, indent=2).encode()).decode(),
-    }
-
-
-def key_file(project: str, email: str, client: str, identifier: str, pem: str) -> Body:
-    """The JSON that GOOGLE_APPLICATION_CREDENTIALS names."""
-    return {
-        "type": "service_account",
-        "project_id": project,
-        "private_key_id": identifier,
-        "private_key": pem,
-        "client_email": email,
-        "client_id": client,
-        "auth_uri": "https://accounts.google.com/o/oauth2/auth",
-        "token_uri": "https://oauth2.googleapis.com/token",
-        "auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
-        "client_x509_cert_url": f"https://www.googleapis.com/robot/v1/metadata/x509/{email.replace('@', '%40')}",
-        "universe_domain": "googleapis.com",
-    }
-
-
-def hashes_id(public: bytes) -> str:
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(public)
-    return digest.finalize().hex()[:40]
-
-
-def view_key(call: Call, name: str, body: Body) -> Body:
-    if call.params.get("publicKeyType", "TYPE_NONE") == "TYPE_NONE":
-        return {key: value for key, value in body.items() if key != "publicKeyData"}
-    return body
-
-
-def list_keys(call: Call) -> Body:
-    call.name = by_email(call)
-    call.need(collection_of(call.name))
-    found = [standard.visible(call, name, body) for name, body in call.children(call.name)]
-    return {"keys": found} if found else {}
-
-
-def get_key(call: Call) -> Body:
-    call.name = by_email(call)
-    return standard.visible(call, call.name, call.need())
-
-
-def delete_key(call: Call) -> Body:
-    call.name = by_email(call)
-    call.need()
-    call.delete(call.name)
     return {}
 
 
@@ -293,10 +219,8 @@ IAM = Semantics(
         "serviceAccounts.enable": enable,
         "serviceAccounts.getIamPolicy": account_policy,
         "serviceAccounts.setIamPolicy": set_account_policy,
-        "keys.create": create_key,
-        "keys.list": list_keys,
-        "keys.get": get_key,
-        "keys.delete": delete_key,
+        "serviceAccounts.undelete": undelete_account,
+        **account_keys.METHODS,
         "roles.create": create_role,
         "roles.get": get_role,
         "roles.list": list_roles,
@@ -305,17 +229,26 @@ IAM = Semantics(
         "roles.undelete": undelete_role,
         "roles.queryGrantableRoles": query_grantable,
     },
-    viewing={"keys": view_key},
+    viewing={"keys": account_keys.view_key},
     permissions={
         "keys.create": "iam.serviceAccountKeys.create",
         "keys.list": "iam.serviceAccountKeys.list",
         "keys.get": "iam.serviceAccountKeys.get",
         "keys.delete": "iam.serviceAccountKeys.delete",
+        "keys.upload": "iam.serviceAccountKeys.create",
+        "keys.enable": "iam.serviceAccountKeys.enable",
+        "keys.disable": "iam.serviceAccountKeys.disable",
         "roles.queryGrantableRoles": "",
     },
     rules=(
         Rule("iam.account-id", "6 to 30 lower-case letters, digits, hyphens", DOCS + "service-accounts-create"),
         Rule("iam.key-once", "the private key appears only in the answer to create", DOCS + "keys-create-delete"),
+        Rule("iam.key-disabled", "a disabled key signs nobody in", DOCS + "keys-disable-enable"),
+        Rule(
+            "iam.undelete",
+            "a deleted account comes back by its unique id for 30 days, unless its name was taken",
+            DOCS + "service-accounts-delete-undelete",
+        ),
         Rule(
             "iam.patch-answers-partially",
             "PATCH of a service account answers name and updated fields only",

@@ -20,6 +20,7 @@ _INGRESS = {
 _ENVIRONMENTS = {"EXECUTION_ENVIRONMENT_GEN1": "gen1", "EXECUTION_ENVIRONMENT_GEN2": "gen2"}
 _MIN, _MAX = "autoscaling.knative.dev/minScale", "autoscaling.knative.dev/maxScale"
 _SERVICE_MIN, _SERVICE_MAX = "run.googleapis.com/minScale", "run.googleapis.com/maxScale"
+_MODE, _MANUAL = "run.googleapis.com/scalingMode", "run.googleapis.com/manualInstanceCount"
 _AFFINITY, _BOOST, _THROTTLE = (
     "run.googleapis.com/sessionAffinity",
     "run.googleapis.com/startup-cpu-boost",
@@ -81,6 +82,10 @@ def service(call: Call, name: str, body: Body) -> Body:
         annotations[_SERVICE_MIN] = str(scaling["minInstanceCount"])
     if "maxInstanceCount" in scaling:
         annotations[_SERVICE_MAX] = str(scaling["maxInstanceCount"])
+    if "scalingMode" in scaling:
+        annotations[_MODE] = scaling["scalingMode"].lower()
+    if "manualInstanceCount" in scaling:
+        annotations[_MANUAL] = str(scaling["manualInstanceCount"])
     metadata = _metadata(call, name, body, annotations)
     metadata["labels"] = {**body.get("labels", {}), "cloud.googleapis.com/location": location}
     return {
@@ -108,7 +113,7 @@ def _metadata(call: Call, name: str, body: Body, annotations: Body) -> Body:
 
 def _service_status(body: Body) -> Body:
     ready, created = last(body["latestReadyRevision"]), last(body["latestCreatedRevision"])
-    conditions = [_condition(body["terminalCondition"])] + [_condition(item) for item in body["conditions"]]
+    conditions = [shown_condition(body["terminalCondition"])] + [shown_condition(item) for item in body["conditions"]]
     traffic = []
     for target in body["trafficStatuses"]:
         shown = _target(target)
@@ -127,7 +132,7 @@ def _service_status(body: Body) -> Body:
     }
 
 
-def _condition(item: Body) -> Body:
+def shown_condition(item: Body) -> Body:
     status = {"CONDITION_SUCCEEDED": "True", "CONDITION_FAILED": "False"}.get(item["state"], "Unknown")
     shown: Body = {"type": item["type"], "status": status, "lastTransitionTime": item["lastTransitionTime"]}
     if item.get("message"):
@@ -191,7 +196,7 @@ def revision_spec(template: Body) -> Body:
         "containers": [container_v1(container) for container in template.get("containers", [])],
     }
     if template.get("volumes"):
-        spec["volumes"] = [_volume_v1(volume) for volume in template["volumes"]]
+        spec["volumes"] = [volume_v1(volume) for volume in template["volumes"]]
     return spec
 
 
@@ -228,7 +233,7 @@ def _variable_v1(variable: Body) -> Body:
     return dict(variable)
 
 
-def _volume_v1(volume: Body) -> Body:
+def volume_v1(volume: Body) -> Body:
     if "secret" in volume:
         secret = volume["secret"]
         items = [
@@ -261,7 +266,7 @@ def revision(call: Call, name: str, body: Body) -> Body:
         "spec": revision_spec(body),
         "status": {
             "observedGeneration": 1,
-            "conditions": [_condition(item) for item in body["conditions"]],
+            "conditions": [shown_condition(item) for item in body["conditions"]],
             "logUrl": body["logUri"],
         },
     }
@@ -292,6 +297,10 @@ def to_record(given: Body, old: Body | None) -> Body:
         scaling["minInstanceCount"] = int(annotations.pop(_SERVICE_MIN))
     if _SERVICE_MAX in annotations:
         scaling["maxInstanceCount"] = int(annotations.pop(_SERVICE_MAX))
+    if _MODE in annotations:
+        scaling["scalingMode"] = annotations.pop(_MODE).upper()
+    if _MANUAL in annotations:
+        scaling["manualInstanceCount"] = int(annotations.pop(_MANUAL))
     if scaling:
         record["scaling"] = scaling
     if annotations:
@@ -302,7 +311,7 @@ def to_record(given: Body, old: Body | None) -> Body:
     if labels:
         record["labels"] = labels
     spec = given.get("spec", {})
-    record["template"] = _template_v2(spec.get("template", {}))
+    record["template"] = template_v2(spec.get("template", {}))
     traffic = spec.get("traffic")
     if traffic:
         record["traffic"] = [_target_v2(target) for target in traffic]
@@ -325,7 +334,7 @@ def _target_v2(target: Body) -> Body:
     return shown
 
 
-def _template_v2(template: Body) -> Body:
+def template_v2(template: Body) -> Body:
     metadata, spec = template.get("metadata", {}), template.get("spec", {})
     notes = dict(metadata.get("annotations", {}))
     record: Body = {"containers": [container_v2(container) for container in spec.get("containers", [])]}

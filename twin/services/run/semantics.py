@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twin.kernel.semantics import Rule, Semantics
-from twin.services.run import model, v1, v2
+from twin.services.run import model, v1, v1_jobs, v2
 
 DOCS = "https://cloud.google.com/run/docs/"
 
@@ -11,7 +11,7 @@ SEMANTICS = Semantics(
     api="run",
     missing=model.missing,
     existing=model.existing,
-    methods={**v1.METHODS, **v2.METHODS},
+    methods={**v1.METHODS, **v1_jobs.METHODS, **v2.METHODS},
     viewing={"services": v2.view, "jobs": v2.view, "revisions": v2.view},
     packages={"v1": "google.cloud.run.v1", "v2": "google.cloud.run.v2"},
     permissions={"services.replaceService": ""},

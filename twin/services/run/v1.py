@@ -15,7 +15,7 @@ from twin.kernel.types import Body
 from twin.services.run import knative, model, v2
 
 
-def _rename(call: Call) -> None:
+def rename(call: Call) -> None:
     """From the Knative path to the record's name. The region comes from the host, or from a v1/projects path."""
     if "/locations/" in call.name:
         return
@@ -43,13 +43,13 @@ def _rename(call: Call) -> None:
     call.name = "/".join(["run", "projects", project, "locations", location, *rest])
 
 
-def _missing(call: Call, word: str) -> ApiError:
+def missing(call: Call, word: str) -> ApiError:
     return not_found(f"{word} '{last(call.name)}' not found.")
 
 
 def get_service(call: Call) -> Body:
-    _rename(call)
-    _allow(call, "run.services.get")
+    rename(call)
+    allow(call, "run.services.get")
     body = call.get(call.name)
     if body is None:
         raise not_found(
@@ -58,7 +58,7 @@ def get_service(call: Call) -> Body:
     return knative.service(call, call.name, body)
 
 
-def _allow(call: Call, permission: str) -> None:
+def allow(call: Call, permission: str) -> None:
     from twin.kernel.policies import denial
 
     if not call.context.internal and not call.engine.policies.allowed(
@@ -68,8 +68,8 @@ def _allow(call: Call, permission: str) -> None:
 
 
 def create_service(call: Call) -> Body:
-    _rename(call)
-    _allow(call, "run.services.create")
+    rename(call)
+    allow(call, "run.services.create")
     standard.require_parents(call, call.name)
     short = call.body.get("metadata", {}).get("name", "")
     model.check_name(short)
@@ -92,11 +92,11 @@ def _check_namespace(call: Call) -> None:
 
 
 def replace_service(call: Call) -> Body:
-    _rename(call)
-    _allow(call, "run.services.update")
+    rename(call)
+    allow(call, "run.services.update")
     old = call.get(call.name)
     if old is None:
-        raise _missing(call, "Service")
+        raise missing(call, "Service")
     given = call.body.get("metadata", {})
     version = given.get("resourceVersion")
     if version and version != old["etag"].strip('"'):
@@ -121,17 +121,17 @@ def replace_service(call: Call) -> Body:
 
 
 def delete_service(call: Call) -> Body:
-    _rename(call)
-    _allow(call, "run.services.delete")
+    rename(call)
+    allow(call, "run.services.delete")
     if call.get(call.name) is None:
-        raise _missing(call, "Service")
+        raise missing(call, "Service")
     body = call.need()
     model.delete_service(call, body)
-    v2._delete(call, body, "Service")
+    v2.remove(call, body, "Service")
     return {"status": "Success"}
 
 
-def _listing(call: Call, kind: str, entries: list[Body]) -> Body:
+def listing(call: Call, kind: str, entries: list[Body], version: str = "serving.knative.dev/v1") -> Body:
     digest = hashlib.sha256(f"{call.name}|{call.params.get('labelSelector', '')}".encode()).hexdigest()[:12]
     named = [(body["metadata"]["name"], body) for body in entries]
     start = paging.position_of(call.params, digest)
@@ -139,18 +139,18 @@ def _listing(call: Call, kind: str, entries: list[Body]) -> Body:
         [entry for entry in named if entry[0] > start], paging.size_of(call.params), None, digest
     )
     metadata: Body = {
-        "selfLink": f"/apis/serving.knative.dev/v1/namespaces/{call.number}/{last(call.name)}",
+        "selfLink": f"/apis/{version}/namespaces/{call.number}/{last(call.name)}",
         "resourceVersion": str(call.engine.store.generation),
     }
     if token:
         metadata["continue"] = token
-    reply: Body = {"apiVersion": "serving.knative.dev/v1", "kind": kind, "metadata": metadata}
+    reply: Body = {"apiVersion": version, "kind": kind, "metadata": metadata}
     if chosen:
         reply["items"] = [body for _, body in chosen]
     return reply
 
 
-def _selected(call: Call, body: Body) -> bool:
+def selected(call: Call, body: Body) -> bool:
     """`labelSelector`: comma-separated `key=value`, `key`, `key in (a, b)`."""
     labels = body["metadata"].get("labels", {})
     text = str(call.params.get("labelSelector", ""))
@@ -174,17 +174,17 @@ def list_services(call: Call) -> Body:
             for collection in call.engine.store.collections(f"run/projects/{project}/locations/", "services")
             for name, body in call.children(collection)
         ]
-        return _listing(call, "ServiceList", entries)
-    _rename(call)
-    _allow(call, "run.services.list")
+        return listing(call, "ServiceList", entries)
+    rename(call)
+    allow(call, "run.services.list")
     standard.require_parents(call, call.name)
-    return _listing(
+    return listing(
         call,
         "ServiceList",
         [
             body
             for body in (knative.service(call, name, item) for name, item in call.children(call.name))
-            if _selected(call, body)
+            if selected(call, body)
         ],
     )
 
@@ -198,30 +198,30 @@ def _revisions(call: Call) -> list[tuple[str, Body]]:
 
 
 def list_revisions(call: Call) -> Body:
-    _rename(call)
-    _allow(call, "run.revisions.list")
+    rename(call)
+    allow(call, "run.revisions.list")
     entries = [knative.revision(call, name, body) for name, body in _revisions(call)]
-    return _listing(call, "RevisionList", [body for body in entries if _selected(call, body)])
+    return listing(call, "RevisionList", [body for body in entries if selected(call, body)])
 
 
 def get_revision(call: Call) -> Body:
-    _rename(call)
-    _allow(call, "run.revisions.get")
+    rename(call)
+    allow(call, "run.revisions.get")
     for name, body in _revisions(call):
         if last(name) == last(call.name):
             return knative.revision(call, name, body)
-    raise _missing(call, "Revision")
+    raise missing(call, "Revision")
 
 
 def delete_revision(call: Call) -> Body:
-    _rename(call)
-    _allow(call, "run.revisions.delete")
+    rename(call)
+    allow(call, "run.revisions.delete")
     for name, _ in _revisions(call):
         if last(name) == last(call.name):
             call.name = name
             v2.delete_revision(call)
             return {"status": "Success"}
-    raise _missing(call, "Revision")
+    raise missing(call, "Revision")
 
 
 def get_configuration(call: Call) -> Body:

@@ -7,10 +7,10 @@ from __future__ import annotations
 from twin.kernel import operations, standard
 from twin.kernel.errors import ApiError, invalid
 from twin.kernel.masks import overlay
-from twin.kernel.names import collection_of, last, letters, relative
+from twin.kernel.names import collection_of, last
 from twin.kernel.semantics import Call
 from twin.kernel.types import Body
-from twin.services.run import model
+from twin.services.run import executions, model
 
 PACKAGE = "google.cloud.run.v2"
 
@@ -85,10 +85,10 @@ def delete_service(call: Call) -> Body:
     body = call.need()
     standard.check_marks(call, body)
     model.delete_service(call, body)
-    return _delete(call, body, "Service")
+    return remove(call, body, "Service")
 
 
-def _delete(call: Call, body: Body, kind: str) -> Body:
+def remove(call: Call, body: Body, kind: str) -> Body:
     for child in call.engine.store.below(call.name):
         call.delete(child)
     call.delete(call.name)
@@ -109,7 +109,7 @@ def delete_revision(call: Call) -> Body:
             "FAILED_PRECONDITION",
             f"The revision {short} cannot be deleted because it is serving traffic or is the latest revision.",
         )
-    return _delete(call, body, "Revision")
+    return remove(call, body, "Revision")
 
 
 def create_job(call: Call) -> Body:
@@ -137,37 +137,11 @@ def patch_job(call: Call) -> Body:
 
 
 def delete_job(call: Call) -> Body:
-    return _delete(call, call.need(), "Job")
+    return remove(call, call.need(), "Job")
 
 
 def run_job(call: Call) -> Body:
-    job = call.copy()
-    short = f"{last(call.name)}-{letters(5)}"
-    name = f"{call.name}/executions/{short}"
-    template = job["template"]
-    execution: Body = {
-        "name": relative(name),
-        "uid": letters(32),
-        "generation": "1",
-        "createTime": call.stamp,
-        "startTime": call.stamp,
-        "completionTime": call.stamp,
-        "updateTime": call.stamp,
-        "launchStage": job["launchStage"],
-        "job": last(call.name),
-        "parallelism": int(template.get("parallelism", 1)),
-        "taskCount": int(template["taskCount"]),
-        "template": template["template"],
-        "succeededCount": int(template["taskCount"]),
-        "conditions": [model.condition(call, "Completed")],
-        "observedGeneration": "1",
-        "etag": f'"{letters(12)}"',
-    }
-    call.put(name, execution)
-    job["latestCreatedExecution"] = {"name": relative(name), "createTime": call.stamp, "completionTime": call.stamp}
-    job["executionCount"] = int(job.get("executionCount", 0)) + 1
-    call.put(call.name, job)
-    call.announce("execution", name)
+    _, execution = executions.start(call, call.body.get("overrides", {}))
     return _answer(call, "Execution", execution)
 
 
