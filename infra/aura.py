@@ -2,7 +2,7 @@
 
 Sources: https://neo4j.com/docs/aura/platform/api/specification/ (the password is in the answer to the creation and nowhere
 else) and https://neo4j.com/docs/cypher-manual/current/. Reading goes by stream and writing by batch, so memory stays flat. A copy that was
-interrupted begins anew: what it had written carries a mark.
+interrupted, or that differs, begins anew: what it had written carries a mark until both sides are equal.
 """
 
 from __future__ import annotations
@@ -95,15 +95,18 @@ def move(google: Google, environment: Environment, instance: str) -> str:
         rules = _copy_schema(old, new)
         _copy_nodes(old, new)
         _copy_edges(old, new)
-        _unmarked(new)
         before, after = _measured(old), _measured(new)
-    if before != after:
-        wrong = ", ".join(
+        wrong = [
             f"{key}: {before.get(key)} and {after.get(key)}"
             for key in sorted({*before, *after})
             if before.get(key) != after.get(key)
-        )
-        raise StepError(f"the copy on {instance} differs from the graph ({wrong}); the services keep the old one")
+        ]
+        if wrong:
+            raise StepError(
+                f"the copy on {instance} differs from the graph ({', '.join(wrong)}): does somebody write to it? "
+                "The services keep the old one; the next run copies anew"
+            )
+        _unmarked(new)
     # The password first: whoever starts between the two still finds the old address, and is refused rather than misled.
     add_version(google, password, held)
     add_version(google, uri, address)
@@ -305,9 +308,10 @@ def _measured(driver: Driver) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     digest = 0
     for row in _rows(driver, "MATCH (n) RETURN labels(n) AS labels, properties(n) AS held"):
+        labels, held = _bare(row["labels"], row["held"])
         counts["nodes"] += 1
-        counts.update(f"label {label}" for label in row["labels"])
-        digest = _mixed(digest, "node", sorted(row["labels"]), row["held"])
+        counts.update(f"label {label}" for label in labels)
+        digest = _mixed(digest, "node", labels, held)
     query = (
         "MATCH (a)-[r]->(b) RETURN type(r) AS kind, properties(r) AS held, labels(a) AS la, properties(a) AS pa, "
         "labels(b) AS lb, properties(b) AS pb"
@@ -315,12 +319,17 @@ def _measured(driver: Driver) -> dict[str, Any]:
     for row in _rows(driver, query):
         counts["relationships"] += 1
         counts[f"type {row['kind']}"] += 1
-        ends = (sorted(row["la"]), row["pa"], sorted(row["lb"]), row["pb"])
+        ends = (_bare(row["la"], row["pa"]), _bare(row["lb"], row["pb"]))
         digest = _mixed(digest, "edge", row["kind"], row["held"], *ends)
     for kind in ("CONSTRAINTS", "INDEXES"):
-        rules = [row for row in _rows(driver, f"SHOW {kind}") if row["type"] != "LOOKUP"]
+        rules = [row for row in _rows(driver, f"SHOW {kind}") if row["type"] != "LOOKUP" and row["name"] != _ID]
         counts[kind.lower()] = len(rules)
     return {"nodes": 0, "relationships": 0, **counts, "digest": f"{digest:064x}"}
+
+
+def _bare(labels: Iterable[str], held: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """A node without the mark of a copy."""
+    return sorted(set(labels) - {_MARK}), {key: value for key, value in held.items() if key != _ID}
 
 
 def _mixed(digest: int, *parts: Any) -> int:

@@ -1,6 +1,7 @@
-"""The graph lives on AuraDB, and its instance is running.
+"""The graph lives on AuraDB: its instance is running, and the services' address leads there.
 
-Read through the Aura API. An instance that is paused or still being created serves nobody.
+Read through the Aura API. An instance that is paused or still being created serves nobody; one that the address secret
+does not lead to was made and never moved into.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from regreen.model import Finding, Severity, Verdict
 ID: Final = "staging.aura-running"
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = "https://neo4j.com/docs/aura/platform/api/specification/"
-READS: Final = ("aura.instances",)
+READS: Final = ("aura.instances", "aura.address")
 MEASURES: Final = ()
 
 
 def judge(snapshot: Snapshot, environment: Environment) -> Verdict:
-    """An instance that is missing or not running."""
+    """An instance that is missing, not running, or not where the services' address leads."""
     if environment.aura is None:
         return not_required(ID, "[aura]")
     return verdict(ID, snapshot, READS, 1, _findings(snapshot, environment))
@@ -35,3 +36,16 @@ def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]
         yield finding(ID, SEVERITY, "aura", name, "", "there is no such instance", "the instance exists and runs")
     elif body.get("status") != "running":
         yield finding(ID, SEVERITY, "aura", name, "/status", str(body.get("status")), "running")
+    else:
+        wanted = str(body.get("connection_url", ""))
+        for secret, held in snapshot.of("aura.address"):
+            if held["address"] != wanted:
+                yield finding(
+                    ID,
+                    SEVERITY,
+                    "aura",
+                    name,
+                    "/connection_url",
+                    f"{secret} leads to {held['address']}",
+                    wanted or name,
+                )

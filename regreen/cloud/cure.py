@@ -150,12 +150,14 @@ def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings
                 evidence.append(run.executor.step(step))
                 done.append(step)
     except ExecutorError as error:
-        _undo(run, old, before, remedy, done)
-        _drop(run, changes, f"applying it failed, and it was taken back: {error}", findings)
+        stays = _undo(run, old, before, remedy, done)
+        word = f"and what was done stays: {', '.join(stays)}" if stays else "and it was taken back"
+        _drop(run, changes, f"applying it failed, {word}: {error}", findings)
         return
     run.operations += len(preview.changes)
     sight = run.eye.look(experiments=False)
-    fresh = [key for key in sight.raw.findings if key not in run.sight.raw.findings]
+    known = run.sight.raw.findings
+    fresh = [key for key, item in sight.raw.findings.items() if key not in known and item.check not in run.later]
     open_ = [item for change in changes for item in change.closes if item in sight.raw.findings]
     if fresh or open_:
         first = sight.raw.findings[(fresh or open_)[0]]
@@ -245,13 +247,16 @@ def _commit(
     run.tip, run.exists = new, True
 
 
-def _undo(run: CloudWork, old: str, before: bytes, remedy: CloudRemedy, steps: Sequence[str]) -> None:
-    """The file and the environment as they were before a remedy that failed."""
+def _undo(run: CloudWork, old: str, before: bytes, remedy: CloudRemedy, steps: Sequence[str]) -> list[str]:
+    """The file and the environment as they were before a remedy that failed; the steps that stay, because they are one-way."""
+    stays = [step for step in steps if run.executor.one_way(step)]
     for step in reversed(steps):
-        run.executor.unstep(step)
+        if step not in stays:
+            run.executor.unstep(step)
     _back(run, old, remedy.ID)
     if before:
         run.messages += [f"{remedy.ID}: {line}" for line in run.executor.restore(before).evidence]
+    return stays
 
 
 def _back(run: CloudWork, old: str, remedy: str) -> None:

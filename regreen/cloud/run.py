@@ -162,8 +162,9 @@ def _repair(run: CloudWork, catalogue: CloudCatalogue) -> None:
         raise ExecutorError(f"nothing was changed in {run.environment.name}: {why}")
     if run.document().adopted:
         _converge(run)
-    for remedy in remedies:
+    for number, remedy in enumerate(remedies, 1):
         begun = time.perf_counter()
+        run.later = frozenset(check for item in remedies[number:] for check in item.CHECKS)
         cure(run, remedy)
         run.seconds[remedy.ID] = time.perf_counter() - begun
         if run.options.progress is not None:

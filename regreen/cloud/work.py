@@ -43,6 +43,8 @@ class CloudWork:
     messages: list[str] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
     operations: int = 0
+    later: frozenset[str] = frozenset()
+    """Checks that remedies later in this phase close: what they find meanwhile is theirs, not a fault of the one before."""
 
     @property
     def source(self) -> str:

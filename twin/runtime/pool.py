@@ -20,6 +20,8 @@ log = logging.getLogger("twin.runtime")
 
 _PENDING = 10.0
 """Least seconds that a request waits for an instance; 3.5 average starts where that is longer."""
+_GRACE = 10.0
+"""Between SIGTERM and SIGKILL (https://cloud.google.com/run/docs/container-contract#instance-shutdown)."""
 _BACKOFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -40,6 +42,8 @@ class Pool:
     idle_seconds: float
     minimum: int = 0
     """How many stay up without requests; set by the service from both levels and the traffic."""
+    fixed: int | None = None
+    """Exactly so many instances, whatever is asked of them: manual scaling."""
     retired: bool = False
     instances: list[Instance] = field(default_factory=list)
     failure: str = ""
@@ -90,6 +94,8 @@ class Pool:
         return best
 
     async def _queued(self) -> Instance:
+        if self.fixed == 0:
+            raise NoInstanceError(503, "Service Unavailable")
         future: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self.scale()
@@ -128,7 +134,9 @@ class Pool:
         coming = sum(1 for instance in live if instance.state == "starting") * self.revision.concurrency
         short = max(0, len(self._waiting) - coming)
         wanted = len(live) + -(-short // self.revision.concurrency)
-        wanted = min(self.revision.maximum, max(wanted, self.minimum))
+        wanted = min(self.revision.maximum, max(wanted, self.minimum)) if self.fixed is None else self.fixed
+        for instance in live[wanted:] if self.fixed is not None else ():
+            self._run(instance.stop(_GRACE), "stop")
         if wanted > len(live) and time.monotonic() < self._pause_until:
             self._again_later()
             return
@@ -214,6 +222,8 @@ class Pool:
 
     def cool(self, idle: float = 0.0) -> list[Instance]:
         """Stop instances above the minimum that were idle for `idle` seconds; returns them."""
+        if self.fixed is not None:
+            return []
         spare = len(self.live()) - self.minimum
         gone = []
         for instance in sorted(self.ready(), key=lambda item: item.idle_since):

@@ -118,6 +118,7 @@ class Service:
             if pool is not None:
                 pool.retired = False
                 pool.minimum = self._minimum(revision, shares.get(revision, 0.0))
+                pool.fixed = self._manual(shares.get(revision, 0.0))
                 pool.scale()
         for revision in [name for name in self.pools if name not in serving and name != last(self._rolling)]:
             self._retire(self.pools.pop(revision))
@@ -128,6 +129,15 @@ class Service:
         own = pool.revision.minimum if pool is not None else 0
         shared = int(self.record.get("scaling", {}).get("minInstanceCount", 0))
         return max(own, math.ceil(shared * percent / 100))
+
+    def _manual(self, percent: float) -> int | None:
+        """How many instances a person asked for, shared out by traffic; None where scaling is automatic. With none at all the
+        service answers 503 (https://cloud.google.com/run/docs/configuring/services/manual-scaling).
+        """
+        scaling = self.record.get("scaling", {})
+        if scaling.get("scalingMode") != "MANUAL":
+            return None
+        return math.ceil(int(scaling.get("manualInstanceCount", 0)) * percent / 100)
 
     def _pool(self, revision: str) -> Pool | None:
         known = self.pools.get(revision)

@@ -34,6 +34,18 @@ def instances(google: Google, environment: Environment) -> Iterable[tuple[str, B
         yield item["name"], _get(environment.aura.api, f"/v1/instances/{item['id']}", token)
 
 
+def address(google: Google, environment: Environment) -> Iterable[tuple[str, Body]]:
+    """Where the newest version of the graph's address secret leads: an address, without whatever stands before an `@`."""
+    if environment.aura is None:
+        return
+    secret = environment.aura.uri_secret
+    name = f"projects/{environment.project.id}/secrets/{secret}/versions/latest"
+    answer = google.call("secretmanager", "v1", "projects.secrets.versions.access", name=name)
+    value = base64.b64decode(answer["payload"]["data"]).decode()
+    scheme, _, rest = value.strip().partition("://")
+    yield secret, {"address": f"{scheme}://{rest.rpartition('@')[2]}"}
+
+
 def _post_token(api: str, credentials: str) -> str:
     basic = base64.b64encode(credentials.encode()).decode()
     answer = _fetch(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from regreen.facts.cloud.aura import instances
+from regreen.facts.cloud.aura import address, instances
 from regreen.facts.cloud.data import datasets, keys, tables
 from regreen.facts.cloud.experiments import EXPERIMENTS, Reach
 from regreen.facts.cloud.google import CloudError, Google
@@ -225,6 +225,7 @@ COLLECTORS: Final[Mapping[str, Collector]] = {
     "monitoring.requests": _series("run.googleapis.com/request_count"),
     "monitoring.instances": _series("run.googleapis.com/container/instance_count"),
     "aura.instances": instances,
+    "aura.address": address,
 }
 
 
