@@ -1,66 +1,107 @@
-"""The gates: lint → typecheck → markers → imports → unit → twin. Each needs the ones before it; the first red stops.
+"""The gates, in one line: each stage needs the ones before it, and the first red one stops.
 
-`nox` runs them all, `nox -s unit` the ones up to it, `nox --no-dependencies -s unit` that one alone.
-`nox -s markers -- --target PATH` judges another repository instead of this one.
+lint → typecheck → markers → imports → unit → twin → staging → tier0 → tier1 → tier2 → tier3 → planted
+
+`nox` runs them all, `nox -s tier2` those up to it, `nox --no-dependencies -s tier2` that one alone. After `--`:
+`--reuse` skips what was green for the same files, `--target PATH` judges another repository (markers, imports),
+`--as-found` lets the tiers judge the broken system, `--sample` plants a few faults only, `--seeds N` kills the writer N
+times; anything else goes to the pytest of the stage that was asked for (`nox -s unit -- -k name`).
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nox
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))
+
+from console.stages import Stages, value  # noqa: E402 - nox does not look beside its own file
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = True
-nox.options.sessions = ["lint", "typecheck", "markers", "imports", "unit", "twin"]
 
-ROOT = Path(__file__).parent
-SOURCES = ("regreen", "checks", "remedies", "infra", "twin", "bench", "scripts", "tests", "tasks.py", "noxfile.py")
+ORDER = (
+    "lint", "typecheck", "markers", "imports", "unit", "twin", "staging", "tier0", "tier1", "tier2", "tier3", "planted",
+)  # fmt: skip
+nox.options.sessions = list(ORDER)
+
+SOURCES = (
+    "regreen", "checks", "remedies", "infra", "twin", "console", "bench", "scripts", "tests", "tasks.py", "noxfile.py",
+)  # fmt: skip
 MARKER_CHECKS = "code.markers-registered,code.markers-spelled,code.pytest-config-unique,code.strict-markers-effective"
 IMPORT_CHECKS = (
     "code.source-readable,code.imports-resolve,code.imports-acyclic,code.import-paths-consistent,"
     "code.dependencies-declared,code.optional-imports-guarded,code.bases-linearize"
 )
+STAGES = Stages(ROOT, sys.argv[1:])
+atexit.register(STAGES.close)
 
 
-def _install(session: nox.Session) -> None:
-    session.install("--quiet", "--require-hashes", "-r", "requirements/dev.txt")
+def stage(function: Callable[[nox.Session], None]) -> object:
+    """A session that needs the one before it in ORDER, runs in its own environment and is timed."""
+    name = function.__name__
+    before = ORDER[ORDER.index(name) - 1 : ORDER.index(name)] if name in ORDER else ()
+
+    @functools.wraps(function)
+    def run(session: nox.Session) -> None:
+        if "--reuse" in session.posargs and (since := STAGES.reuse(name)):
+            session.log(f"{name} was green at {since} for the same files: not run again")
+            return
+        with STAGES.running(name):
+            session.install("--quiet", "--require-hashes", "-r", "requirements/dev.txt")
+            function(session)
+
+    return nox.session(name=name, requires=before)(run)
 
 
-def _sources() -> list[str]:
-    return [name for name in SOURCES if (ROOT / name).exists()]
+def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
+    """Run pytest for this stage, with JUnit."""
+    options = STAGES.options(session.name, session.posargs)
+    session.run("pytest", f"--junitxml={STAGES.junit(session.name)}", *arguments, *options, env=env)
 
 
-def _target(session: nox.Session) -> str | None:
-    arguments = list(session.posargs)
-    return arguments[arguments.index("--target") + 1] if "--target" in arguments[:-1] else None
+def tier(session: nox.Session, *arguments: str) -> None:
+    """Run one tier on the system that was asked for, and keep the history of its tests."""
+    if place := value(session.posargs, "--environment"):
+        session.error(
+            f"--environment {place}: the tiers judge the staging system on this machine; others are not built"
+        )
+    found = "--as-found" in session.posargs
+    plugins = os.pathsep.join(filter(None, (str(ROOT / "regreen" / "pytest"), os.environ.get("PYTHONPATH", ""))))
+    env = {"PYTHONPATH": plugins, "REGREEN_TIERS": "as-found" if found else "healthy"}
+    env["REGREEN_SEEDS"] = value(session.posargs, "--seeds") or os.environ.get("REGREEN_SEEDS", "")
+    history = ("-p", "regreen_history", "--history", str(STAGES.folder / "tests.sqlite"))
+    pytest(session, f"tests/{session.name}", *history, *arguments, env=env)
 
 
-@nox.session
+@stage
 def lint(session: nox.Session) -> None:
     """Style, layers, and generated documents that are up to date."""
-    _install(session)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports", "--no-cache")
     session.run("invoke", "docs", "--check")
 
 
-@nox.session(requires=["lint"])
+@stage
 def typecheck(session: nox.Session) -> None:
     """mypy --strict, tests included."""
-    _install(session)
-    session.run("mypy", *_sources())
+    session.run("mypy", *(name for name in SOURCES if (ROOT / name).exists()))
 
 
-@nox.session(requires=["typecheck"])
+@stage
 def markers(session: nox.Session) -> None:
     """Every marker is registered, and pytest 8.4 and 9 both refuse one that is not."""
-    _install(session)
-    if target := _target(session):
+    if target := value(session.posargs, "--target"):
         session.run("invoke", "diagnose", "--target", target, "--only", MARKER_CHECKS)
         return
     session.run("invoke", "diagnose", "--target", ".", "--only", MARKER_CHECKS)
@@ -77,23 +118,69 @@ def markers(session: nox.Session) -> None:
         )
 
 
-@nox.session(requires=["markers"])
+@stage
 def imports(session: nox.Session) -> None:
     """Everything compiles, and every import resolves to something that is there."""
-    _install(session)
-    target = _target(session) or "."
+    target = value(session.posargs, "--target") or "."
     session.run("invoke", "diagnose", "--target", target, "--only", IMPORT_CHECKS)
 
 
-@nox.session(requires=["imports"])
+@stage
 def unit(session: nox.Session) -> None:
     """The quick tests, in random order, on all cores."""
-    _install(session)
-    session.run("pytest", "-n", "auto", "--dist", "loadgroup", *([] if _target(session) else session.posargs))
+    pytest(session, "-n", "auto", "--dist", "loadgroup")
 
 
-@nox.session(requires=["unit"])
+@stage
 def twin(session: nox.Session) -> None:
     """The local Google Cloud, driven by Google's own clients."""
-    _install(session)
-    session.run("pytest", "tests/twin", *session.posargs)
+    pytest(session, "tests/twin")
+
+
+@stage
+def staging(session: nox.Session) -> None:
+    """The runtime of the twin, its backing services, and the patient that runs on them."""
+    pytest(session, "tests/staging")
+
+
+@stage
+def tier0(session: nox.Session) -> None:
+    """Smoke: would a demo work?"""
+    tier(session)
+
+
+@stage
+def tier1(session: nox.Session) -> None:
+    """Function: the pipeline, decisions, traces, cache, auth, latency."""
+    tier(session)
+
+
+@stage
+def tier2(session: nox.Session) -> None:
+    """Governance and compliance: keys, secrets, permissions, settings, audit, contracts."""
+    tier(session)
+
+
+@stage
+def tier3(session: nox.Session) -> None:
+    """Resilience, scale and chaos. Disruptive: alone, on a system of its own."""
+    tier(session)
+
+
+@stage
+def planted(session: nox.Session) -> None:
+    """Plant faults; the tests that are named for each must go red, and no others. All of them when asked for by name."""
+    few = "--sample" in session.posargs or "planted" not in STAGES.asked
+    session.run(
+        "python",
+        "-m",
+        "tests.tiers.planted",
+        *(["--sample"] if few else []),
+        *STAGES.options("planted", session.posargs),
+    )
+
+
+@stage
+def infra(session: nox.Session) -> None:
+    """The Pulumi programs on the local Google Cloud, with the real engine (`invoke setup`)."""
+    pytest(session, "tests/infra")
