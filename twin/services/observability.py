@@ -8,7 +8,6 @@ https://cloud.google.com/monitoring/api/v3
 from __future__ import annotations
 
 import copy
-import re
 import uuid
 from typing import Any
 
@@ -17,7 +16,8 @@ from twin.kernel.errors import ApiError, invalid, not_found
 from twin.kernel.filters import compile_filter
 from twin.kernel.names import collection_of, last, numeric_id, relative, segment_after
 from twin.kernel.semantics import Call, Rule, Semantics
-from twin.kernel.types import Body, parse_rfc3339, rfc3339
+from twin.kernel.types import Body
+from twin.services import time_series
 
 
 def missing_monitored(name: str) -> ApiError:
@@ -114,76 +114,6 @@ def patch_dashboard(call: Call) -> Body:
     return call.put(call.name, body)
 
 
-def create_series(call: Call) -> Body:
-    """timeSeries.create, and the runtime's own request counts."""
-    for series in call.body.get("timeSeries", []):
-        metric, resource = (
-            series.get("metric", {}),
-            series.get("resource", {"type": "global", "labels": {"project_id": call.project}}),
-        )
-        if not metric.get("type"):
-            raise invalid("Field timeSeries[0].metric.type must be set.")
-        digest = standard.fingerprint({"m": metric, "r": resource}).replace("/", "_")
-        name = f"time-series/projects/{call.project}/{digest}"
-        old = call.get(name) or {
-            "metric": metric,
-            "resource": resource,
-            "metricKind": series.get("metricKind", "GAUGE"),
-            "valueType": series.get("valueType", "DOUBLE"),
-            "points": [],
-        }
-        points = []
-        for point in series.get("points", []):
-            interval = dict(point.get("interval", {}))
-            interval.setdefault("endTime", call.stamp)
-            interval.setdefault("startTime", interval["endTime"])
-            points.append({**point, "interval": interval})
-        kept = sorted([*old["points"], *points], key=lambda point: str(point["interval"]["endTime"]))[-2000:]
-        call.put(name, {**old, "points": kept})
-    return {}
-
-
-def list_series(call: Call) -> Body:
-    """timeSeries.list over an interval; alignment by sum, mean, min, max, count."""
-    text = str(call.params.get("filter", ""))
-    if not text:
-        raise invalid('Field filter had an invalid value of "": must be specified.')
-    end = parse_rfc3339(str(call.params.get("interval.endTime") or rfc3339(call.now)))
-    start = parse_rfc3339(str(call.params.get("interval.startTime") or rfc3339(end)))
-    predicate = compile_filter(re.sub(r"\b(metric|resource)\.label\.", r"\1.labels.", text))
-    found = []
-    for _, series in call.children(f"time-series/projects/{call.project}"):
-        if not predicate(series):
-            continue
-        points = [point for point in series["points"] if start <= parse_rfc3339(point["interval"]["endTime"]) <= end]
-        aligner = call.params.get("aggregation.perSeriesAligner", "ALIGN_NONE")
-        if points and aligner not in ("ALIGN_NONE", ""):
-            points = [_aligned(points, str(aligner), rfc3339(start), rfc3339(end))]
-        if points:
-            found.append({**series, "points": list(reversed(points))})
-    return {"timeSeries": found} if found else {}
-
-
-def _aligned(points: list[Body], aligner: str, start: str, end: str) -> Body:
-    values = [
-        float(next(iter(point["value"].values())))
-        for point in points
-        if point.get("value") and not isinstance(next(iter(point["value"].values())), (dict, bool))
-    ]
-    total = sum(values)
-    result = {
-        "ALIGN_SUM": total,
-        "ALIGN_DELTA": total,
-        "ALIGN_MEAN": total / len(values) if values else 0.0,
-        "ALIGN_MAX": max(values, default=0.0),
-        "ALIGN_MIN": min(values, default=0.0),
-        "ALIGN_COUNT": float(len(values)),
-    }.get(aligner)
-    if result is None:
-        raise invalid(f"The twin does not align by {aligner}.")
-    return {"interval": {"startTime": start, "endTime": end}, "value": {"doubleValue": result}}
-
-
 def create_descriptor(call: Call) -> Body:
     kind = call.body.get("type", "")
     if not kind:
@@ -223,9 +153,9 @@ MONITORING = Semantics(
     api="monitoring",
     missing=missing_monitored,
     methods={
-        "timeSeries.create": create_series,
-        "timeSeries.list": list_series,
-        "timeSeries.createService": create_series,
+        "timeSeries.create": time_series.create,
+        "timeSeries.list": time_series.list_,
+        "timeSeries.createService": time_series.create,
         "dashboards.create": create_dashboard,
         "dashboards.patch": patch_dashboard,
         "metricDescriptors.create": create_descriptor,
