@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from twin.kernel import conditions
 from twin.kernel.documents import Method
 from twin.kernel.errors import ApiError, error_info, invalid
 from twin.kernel.names import relative
 from twin.kernel.roles import grants
 from twin.kernel.semantics import local_key
-from twin.kernel.types import Body, after, parse_rfc3339, rfc3339
+from twin.kernel.types import Body, after, rfc3339
 
 if TYPE_CHECKING:
     from twin.kernel.engine import Engine
@@ -124,6 +125,7 @@ class Policies:
             key = (role, str(condition or ""))
             entry = merged.setdefault(key, {"role": role, "members": []})
             if condition:
+                _check_condition(condition)
                 entry["condition"] = condition
             for member in binding.get("members", []):
                 if not _MEMBER.match(member):
@@ -176,7 +178,8 @@ class Policies:
             if "condition" in binding:
                 # A condition may depend on the moment: never cache beyond this call.
                 self._pending_until = rfc3339(now)
-                if not condition_holds(binding["condition"].get("expression", ""), name, now):
+                number = self._engine.number_of(self._engine.project_of(name))
+                if not conditions.holds(binding["condition"].get("expression", ""), name, now, number):
                     continue
             if self._role_grants(binding["role"], permission):
                 return True
@@ -220,6 +223,18 @@ class Policies:
         return custom is not None and not custom.get("deleted") and permission in custom.get("includedPermissions", ())
 
 
+def _check_condition(condition: Body) -> None:
+    """ApiError INVALID_ARGUMENT for a condition without a title or with an expression that does not parse."""
+    if not condition.get("title"):
+        raise invalid("Condition title must be set.", "badRequest")
+    if not condition.get("expression"):
+        raise invalid("Condition expression must be set.", "badRequest")
+    try:
+        conditions.check(str(condition["expression"]))
+    except conditions.ExpressionError as error:
+        raise invalid(f"Condition expression compilation failed: {error}.", "badRequest") from error
+
+
 def _matches(principal: str, members: list[str]) -> bool:
     if "allUsers" in members or principal in members:
         return True
@@ -227,37 +242,6 @@ def _matches(principal: str, members: list[str]) -> bool:
         return True
     domain = principal.rpartition("@")[2]
     return principal.startswith("user:") and f"domain:{domain}" in members
-
-
-_TIME = re.compile(r"""^request\.time\s*(<|<=|>|>=)\s*timestamp\(\s*["']([^"']+)["']\s*\)$""")
-_NAME = re.compile(r"""^resource\.name\.(startsWith|endsWith)\(\s*["']([^"']*)["']\s*\)$""")
-_EQUALS = re.compile(r"""^resource\.name\s*(==|!=)\s*["']([^"']*)["']$""")
-
-
-def condition_holds(expression: str, name: str, now: datetime) -> bool:
-    """The common conditions (time, resource name, joined by && and ||). Anything else does not hold: a grant that the
-    twin cannot judge is no grant. https://cloud.google.com/iam/docs/conditions-overview"""
-    if "||" in expression:
-        return any(condition_holds(part, name, now) for part in expression.split("||"))
-    if "&&" in expression:
-        return all(condition_holds(part, name, now) for part in expression.split("&&"))
-    text = (
-        expression.strip().removeprefix("(").removesuffix(")")
-        if expression.strip().startswith("(")
-        else expression.strip()
-    )
-    if match := _TIME.match(text):
-        try:
-            moment = parse_rfc3339(match[2])
-        except ValueError:
-            return False
-        return {"<": now < moment, "<=": now <= moment, ">": now > moment, ">=": now >= moment}[match[1]]
-    resource = relative(name)
-    if match := _NAME.match(text):
-        return resource.startswith(match[2]) if match[1] == "startsWith" else resource.endswith(match[2])
-    if match := _EQUALS.match(text):
-        return (resource == match[2]) == (match[1] == "==")
-    return False
 
 
 def denial(permission: str, name: str, legacy: bool = False) -> ApiError:
