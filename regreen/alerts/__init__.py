@@ -1,0 +1,1 @@
+"""Alerts on failure and degradation: de-duplicated, escalated, resolved; sent through apprise."""

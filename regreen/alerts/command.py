@@ -1,0 +1,47 @@
+"""`invoke alert.…`: weigh what was seen against what was said, and send the difference.
+
+Exit 0: sent, or nothing new. 1: a channel did not take it; it is tried again next time. 2: the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from regreen.alerts.config import read_config
+from regreen.alerts.event import Seen
+from regreen.alerts.ledger import Why, opened, weigh
+from regreen.alerts.send import send
+
+
+def tell(
+    seen: Seen,
+    state: Path,
+    config: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    now: Callable[[], float] = time.time,
+) -> int:
+    """Send what is new, worse, lasting or over in a scope. `state` is the ledger's file. Raises ConfigError, LedgerError."""
+    settings = read_config(config, os.environ if variables is None else variables)
+    with opened(state) as ledger:
+        after, notices = weigh(ledger, seen, now(), settings.policy)
+        deliveries = send(settings.channels, notices)
+        failed = {item.notice.state.event.fingerprint for item in deliveries if not item.sent}
+        for notice in notices:
+            fingerprint = notice.state.event.fingerprint
+            if fingerprint in failed:  # not told: as if this look had not been
+                if notice.why is Why.NEW:
+                    del after[fingerprint]
+                else:
+                    after[fingerprint] = ledger[fingerprint]
+        ledger.clear()
+        ledger.update(after)
+    for item in deliveries:
+        verb = "told" if item.sent else "NOT TOLD"
+        event = item.notice.state.event
+        print(f"{verb} {item.channel}: {item.notice.why} {event.title}", file=sys.stdout if item.sent else sys.stderr)
+    print(f"{seen.scope}: {len(seen.events)} open, {len(notices)} to tell, {len(deliveries)} messages")
+    return 1 if failed else 0
