@@ -19,7 +19,7 @@ from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.bases-linearize"
-VERSION: Final = 1
+VERSION: Final = 2
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = "https://docs.python.org/3/howto/mro.html"
 INTERESTS: Final = Interests()
@@ -40,6 +40,9 @@ EXAMPLES: Final = (
     Example("unknown bases", {"a.py": "from other import X, Y\nclass C(X, Y, object): ...\n"}),
     Example("one name, two definitions", {"a.py": "import sys\nclass A: ...\nif sys.argv:\n    class B(A): ...\nelse:\n    class B: ...\nclass C(A, B): ...\n"}),
     Example("a builtin that is shadowed", {"a.py": "class ValueError: ...\nclass E(Exception, ValueError): ...\n"}),
+    Example("a builtin's name for a class of its own", {"a.py": "class Base(Exception): ...\nclass Warning(Warning, Base): ...\n"}),
+    Example("an imported name for a class of its own", {"m.py": "class Base: ...\nclass Child(Base): ...\n", "a.py": "from m import Base, Child\nclass Child(Child, Base): ...\n"}),
+    Example("a builtin's name, and what it derives from", {"a.py": "class Warning(Exception, Warning): ...\n"}, fires=1),
     Example("meant to fail", {"a.py": "class A: ...\nclass B(A): ...\ntry:\n    class C(A, B): ...\nexcept TypeError:\n    pass\n"}),
     Example("generic classes", {"a.py": "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass A(Generic[T]): ...\nclass B(A[T], Generic[T]): ...\n"}),
     Example("inside a function", {"a.py": "class A: ...\ndef test_order(raises):\n    class B(A): ...\n    with raises(TypeError):\n        class C(A, B): ...\n"}),

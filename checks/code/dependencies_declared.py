@@ -17,7 +17,7 @@ from typing import Final
 
 from regreen.facts.source import Context, Index, Interests
 from regreen.facts.source.declarations import inline_script
-from regreen.facts.source.distributions import declared, known, providers
+from regreen.facts.source.distributions import PYTHON_2, declared, known, providers
 from regreen.facts.source.guards import CONDITIONAL, IMPORT_GUARDED, IMPORT_HANDLER, TYPE_CHECKING_ONLY, VERSION_GUARDED
 from regreen.facts.source.importpass import imports
 from regreen.facts.source.metadata import Metadata, metadata
@@ -26,7 +26,7 @@ from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.dependencies-declared"
-VERSION: Final = 1
+VERSION: Final = 2
 SEVERITY: Final = Severity.WARNING
 SOURCE: Final = "https://packaging.python.org/en/latest/specifications/dependency-specifiers/"
 
@@ -61,6 +61,9 @@ EXAMPLES: Final = (
     Example("by Poetry", {"pyproject.toml": '[tool.poetry]\nname = "x"\n[tool.poetry.group.dev.dependencies]\nruamel-yaml = "^0.17"\n', "a.py": "import ruamel.yaml\n"}),
     Example("in an included file", {"requirements.txt": "-r deps/more.txt\n", "deps/more.txt": "six\n", "a.py": "import six\n"}),
     Example("in setup.py", {"setup.py": "from setuptools import setup\nR = ['six']\nsetup(name='x', install_requires=R)\n", "a.py": "import six\n"}),
+    Example("in a dictionary for setup.py", {"setup.py": "from setuptools import setup\nwhere = '; os_name == \"posix\"'\nkw = {'name': 'x'}\nbase = ['six', 'attrs' + where]\nkw['install_requires'] = base\nkw['extras_require'] = {'all': list(set(base + ['pyyaml']))}\nsetup(**kw)\n", "a.py": "import six, yaml, attr\n"}),
+    Example("not in the dictionary for setup.py", {"setup.py": "from setuptools import setup\nkw = dict(name='x', install_requires=['attrs'])\nsetup(**kw)\n", "a.py": "import six\n"}, fires=1),
+    Example("a dictionary that is put together", {"setup.py": "from setuptools import setup\nkw = {**read(), 'name': 'x'}\nsetup(**kw)\n", "a.py": "import six\n"}),
     Example("computed in setup.py", {"setup.py": "from setuptools import setup\nsetup(install_requires=read())\n", "a.py": "import six\n"}),
     Example("the standard library", {**_META, "a.py": "import os, distutils, tomllib, concurrent.futures\n"}),
     Example("a guarded import", {**_META, "a.py": "try:\n    import yaml\nexcept ImportError:\n    yaml = None\n"}),
@@ -68,6 +71,10 @@ EXAMPLES: Final = (
     Example("no metadata at all", {"a.py": "import yaml\n"}),
     Example("the project itself", {"pyproject.toml": '[project]\nname = "my-app"\n', "tests/test_a.py": "import my_app\n"}),
     Example("a fork of it", {"requirements.txt": "ft-scikit-optimize\n", "a.py": "from skopt import Optimizer\n"}),
+    Example("in a section of tox.ini that others refer to", {"tox.ini": "[test-requirements]\ndeps =\n    attrs\n    six >= 1\n\n[testenv]\ndeps =\n    {[test-requirements]deps}\n", "a.py": "import six\n"}),
+    Example("tox's own requirements", {"tox.ini": "[tox]\nrequires =\n    six\n", "a.py": "import six\n"}),
+    Example("an interface to a service", {"requirements.txt": "atlassian-python-api\n", "a.py": "from atlassian import Jira\n"}),
+    Example("a module of Python 2 is no distribution", {**_META, "a.py": "import urlparse\n"}),
     Example("the program that runs the file", {**_META, "noxfile.py": "import nox\n", "load/locustfile.py": "import locust\n"}),
     Example("installed in a Dockerfile", {**_META, "Dockerfile": "RUN pip install pyyaml==6.0\n", "a.py": "import yaml\n"}),
 )  # fmt: skip
@@ -123,7 +130,7 @@ def _external(index: Index) -> Iterator[tuple[str, tuple[int, ...], str]]:
         if path not in judged:
             judged[path] = not (path.endswith(".pyi") or _DATA.search(path) or found.guessed(path))
         top = name.partition(".")[0]
-        if not judged[path] or item[7] & _EXCUSED or item[8] or top in _HOSTS:
+        if not judged[path] or item[7] & _EXCUSED or item[8] or top in _HOSTS or top in PYTHON_2:
             continue
         if _RUN_BY.get(path.rpartition("/")[2]) == top:
             continue

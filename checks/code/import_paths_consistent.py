@@ -11,19 +11,19 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from regreen.facts.source import Index, Interests
-from regreen.facts.source.guards import IMPORT_GUARDED, IMPORT_HANDLER, TYPE_CHECKING_ONLY
+from regreen.facts.source.guards import AS_PROGRAM, IMPORT_GUARDED, IMPORT_HANDLER, TYPE_CHECKING_ONLY
 from regreen.facts.source.importpass import imports
 from regreen.facts.source.modules import FILE, FOLDER, ModuleMap, modules
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.import-paths-consistent"
-VERSION: Final = 1
+VERSION: Final = 2
 SEVERITY: Final = Severity.WARNING
 SOURCE: Final = "https://docs.python.org/3/reference/import.html#the-module-cache"
 INTERESTS: Final = Interests()
 
-_EXCUSED: Final = TYPE_CHECKING_ONLY | IMPORT_GUARDED | IMPORT_HANDLER
+_EXCUSED: Final = AS_PROGRAM | TYPE_CHECKING_ONLY | IMPORT_GUARDED | IMPORT_HANDLER
 _APP: Final = {"src/__init__.py": "", "src/app/__init__.py": "", "src/app/a.py": "x = 1\n", "pyproject.toml": "[tool.pytest.ini_options]\npythonpath = ['src']\n"}  # fmt: skip
 
 EXAMPLES: Final = (
@@ -35,6 +35,7 @@ EXAMPLES: Final = (
     Example("the configuration is not outvoted", {**_APP, "t.py": "import src.app.a\n", "u.py": "from src.app.a import x\n", "v.py": "import app.a\n"}, fires=2),
     Example("one name", {**_APP, "t.py": "import app.a\n", "u.py": "from app import a\n"}),
     Example("relative imports", {**_APP, "src/app/b.py": "from .a import x\nfrom . import a\n", "t.py": "import app.a\n"}),
+    Example("a file that is run as a program finds what is beside it", {"p/__init__.py": "", "p/helper.py": "x = 1\n", "p/tool.py": "if __name__ == '__main__':\n    import helper\n    print(helper.x)\n", "t.py": "from p.helper import x\n", "u.py": "import p.helper\n"}),
     Example("a fallback", {**_APP, "t.py": "try:\n    from app.a import x\nexcept ImportError:\n    from src.app.a import x\n", "u.py": "import app.a\n"}),
     Example("two modules of the same name", {"a/util.py": "", "a/x.py": "import util\n", "b/util.py": "", "b/x.py": "import util\n"}),
     Example("a module named like a dependency", {"requirements.txt": "pyzmq\n", "app/__init__.py": "", "app/zmq.py": "", "app/run.py": "import zmq\n", "t.py": "import app.zmq\n"}),

@@ -16,15 +16,24 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from regreen.facts.source import FileFacts, Index, Interests
-from regreen.facts.source.guards import CONDITIONAL, IMPORT_GUARDED, IMPORT_HANDLER, TYPE_CHECKING_ONLY, VERSION_GUARDED
+from regreen.facts.source.distributions import PYTHON_2, declared
+from regreen.facts.source.guards import (
+    CONDITIONAL,
+    IMPORT_GUARDED,
+    IMPORT_HANDLER,
+    IN_TRY,
+    TYPE_CHECKING_ONLY,
+    VERSION_GUARDED,
+)
 from regreen.facts.source.importpass import Own, imports
+from regreen.facts.source.metadata import metadata
 from regreen.facts.source.modules import ABSENT, BEYOND, FILE, FOLDER, MISSING, ModuleMap, Target, modules
 from regreen.facts.source.unseen import module_may_exist, name_may_exist
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.imports-resolve"
-VERSION: Final = 1
+VERSION: Final = 2
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = "https://docs.python.org/3/reference/import.html"
 INTERESTS: Final = Interests()
@@ -61,6 +70,9 @@ EXAMPLES: Final = (
     Example("__all__ of a package names its modules", {"p/__init__.py": "__all__ = ['a', 'b']\n", "p/a.py": "", "p/b.pyx": ""}),
     Example("__all__ with a star import from outside", {"m.py": "from os.path import *\n__all__ = ['join']\n"}),
     Example("__all__ with a lazy loader", {"m.py": "__all__ = ['a']\ndef __getattr__(name): ...\n"}),
+    Example("modules of Python 2", {"t.py": "import urlparse\nfrom Queue import Queue\n"}, fires=2),
+    Example("modules of Python 2 where they may be missing", {"t.py": "import sys\ntry:\n    import urllib2\nexcept ImportError:\n    import urllib.request as urllib2\nif sys.version_info < (3,):\n    import httplib\n"}),
+    Example("a module of that name in the tree", {"Queue.py": "Queue = 1\n", "t.py": "from Queue import Queue\n"}),
     Example("everything is there", {"app/__init__.py": "from .a import x\n", "app/a.py": "x = 1\n", "t.py": "from app import x\nimport app.a\n"}),
     Example("guarded", {"app/__init__.py": "", "t.py": "try:\n    from app import gone\nexcept ImportError:\n    gone = None\n"}),
     Example("for type checkers only", {"app/__init__.py": "", "t.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from app import gone\n"}),
@@ -113,8 +125,30 @@ def judge(index: Index, policy: Policy) -> Verdict:
                 findings.append(finding)
         if file.all_names and not _DATA.search(file.path):
             findings += _promised(index, found, file)
+    findings += _old(index)
     note = f"{excused} imports were not judged: generated, compiled, ignored by git, or test data" if excused else ""
     return Verdict.of(ID, len(index.files), findings, note)
+
+
+def _old(index: Index) -> Iterator[Finding]:
+    """Modules that only Python 2 has, imported where nothing catches that they are missing."""
+    names = metadata(index).names
+    for path, item, name in imports(index).external:
+        top = name.partition(".")[0]
+        if (
+            top not in PYTHON_2
+            or item[7] & (_EXCUSED | CONDITIONAL | IN_TRY)
+            or _DATA.search(path)
+            or declared(top, names)
+        ):
+            continue
+        listed = ", ".join(inner for inner, _ in item[6])
+        snippet = f"import {name}" if item[4] < 0 else f"from {name} import {listed}"
+        yield _finding(
+            index, index.files[path], item, f"`{snippet}`: {top} is a module of Python 2",
+            f"what Python 3 has in its place: {PYTHON_2[top]}", snippet,
+            {"kind": MISSING, "module": name, "missing": name},
+        )  # fmt: skip
 
 
 def _promised(index: Index, found: ModuleMap, file: FileFacts) -> Iterator[Finding]:

@@ -36,6 +36,8 @@ _ROOTS: Final = frozenset(
 )
 _HINTS: Final = (b"patch", b"mock", b"monkeypatch")
 _WHOLE: Final = re.compile(r"(?:^|[_/.: ])(?:integration|e2e|end_to_end|endtoend|end2end)(?:$|[_/.: ])", re.I)
+#: `test_e2e_keys.py` is about keys: in a file's name the word counts alone or at the end.
+_PLACE: Final = re.compile(r"(?<=[/_])e2e_(?=[^/]+\.py$)", re.IGNORECASE)
 _SETUP: Final = frozenset({"self", "monkeypatch", "mocker", "caplog", "capsys", "tmp_path", "tmpdir", "request"})
 _GENERIC: Final = frozenset(
     {"get", "post", "put", "delete", "send", "read", "write", "close", "open", "run", "call", "now"}
@@ -122,7 +124,7 @@ def judge(index: Index, policy: Policy) -> Verdict:
             continue
         observed = ""
         snippet = f"def {qualname.rpartition('.')[2]}"
-        text = f"{file.path} {qualname} {marks} {qualname.replace('.', '_')}"
+        text = f"{_PLACE.sub('', file.path)} {qualname} {marks} {qualname.replace('.', '_')}"
         if mocked and _WHOLE.search(text):
             about = named(f"{qualname} {file.path.rpartition('/')[2]}") & set(mocked)
             remote = [boundary for boundary in mocked if boundary in REMOTE]
@@ -173,6 +175,7 @@ EXAMPLES: Final = (
         "    monkeypatch.setattr('app.requests.get', f)\n    assert f()\n",
     }, fires=1),
     Example("what it put in", {**_APP, "test_a.py": _OWN.format("'decide', return_value=1", "decide")}, fires=1),
+    Example("a file about end-to-end encryption", {"tests/handlers/test_e2e_keys.py": "import requests\n\n\ndef test_a(monkeypatch):\n    monkeypatch.setattr('app.requests.get', f)\n    assert f()\n"}),
     Example("a unit test may mock", {"tests/unit/test_redis.py": _PATCHED.format("", "test_cache")}),
     Example("an integration test that mocks another boundary", {
         "tests/integration/test_redis.py": "import redis\nimport responses\n\n\n@responses.activate\ndef test_redis_cache(client):\n"

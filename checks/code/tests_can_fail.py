@@ -32,7 +32,7 @@ from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.tests-can-fail"
-VERSION: Final = 2
+VERSION: Final = 3
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = "https://docs.pytest.org/en/stable/how-to/assert.html"
 
@@ -78,7 +78,7 @@ def _test(node: ast.stmt, ctx: Context) -> None:
         how = next((how for how in map(_hides, trial.handlers) if how), "")
         if not how or loops(body).get(id(trial)) or any(isinstance(s, ast.Raise) or asserts(s) for s in trial.orelse):
             continue
-        if any(asserts(child) or isinstance(child, ast.Assert) for child in trial.body):
+        if any(_checks(child) for child in trial.body):
             ctx.emit("swallowed", name, ctx.at(trial), how, _handlers(trial, ctx))
         elif guards_all(body) is trial and not trial.orelse and not is_fixture(node):
             ctx.emit("guarded", name, ctx.at(trial), how, _handlers(trial, ctx))
@@ -105,6 +105,13 @@ def _means_it(test: ast.expr, node: FunctionNode, name: str, ctx: Context) -> bo
             if text in ast.dump(other.test) and isinstance(other.test.ops[0], ast.NotEq | ast.IsNot):
                 return True
     return False
+
+
+def _checks(statement: ast.stmt) -> bool:
+    """Whether a statement checks. An error raised inside a `with` is what its context manager is tested with."""
+    if isinstance(statement, ast.With | ast.AsyncWith) and any(isinstance(s, ast.Raise) for s in statement.body):
+        return any(_checks(s) for s in statement.body if not isinstance(s, ast.Raise))
+    return isinstance(statement, ast.Assert) or asserts(statement)
 
 
 def _hides(handler: ast.ExceptHandler) -> str:
@@ -303,6 +310,12 @@ EXAMPLES: Final = (
     Example("the assertion is expected to fail", _body(
         "try:", "    m.assert_any_call(x)", "except AssertionError:", "    pass", "else:", "    raise AssertionError(x)",
     )),
+    Example("an error for a context manager", _body(
+        "try:", "    with limiter(x):", "        x.wait()", "        raise AssertionError('argh')", "except AssertionError:", "    pass", "assert x.failed",
+    )),
+    Example("an assertion inside a context manager", _body(
+        "try:", "    with limiter(x):", "        assert x.ready", "        raise ValueError", "except Exception:", "    pass", "assert x.failed",
+    ), fires=1),
     Example("cleans up quietly", _body("assert f(x)", "try:", "    x.close()", "except Exception:", "    pass")),
     Example("skips where a service is absent", _body("try:", "    connect()", "except Exception:", "    pytest.skip('no')", "assert f()")),
     Example("a doctest", {"test_a.py": "def test_a():\n    '''\n    >>> f()\n    1\n    '''\n"}),

@@ -1,7 +1,7 @@
 """Configure connection pools by policy.
 
 An engine gets the pool keywords that it lacks; those that it has stay as they are. Where the address is not known and the
-tree also uses an in-memory SQLite, whose pool takes no `max_overflow`, only `pool_recycle` is added: the other three then
+tree also uses SQLite, whose pools may take no `max_overflow`, only `pool_recycle` is added: the other three then
 rest on the library's defaults. A redis client gets a `BlockingConnectionPool` with the policy's limits, which waits for a
 connection where `ConnectionPool` raises; a socket time-out only where the tree uses no command that waits at the server.
 Safe: the sizes of an engine are those in force by default, the rest bounds what had no bound. Refused: leaked sessions.
@@ -70,13 +70,9 @@ def _engine(finding: Finding, draft: Draft, call: ast.Call, policy: Policy) -> E
     evidence = f"policy of the target; {_SQL}"
     if where == "dynamic" and finding.get("memory") == "True":
         names = [name for name in names if name == "pool_recycle"]
-        evidence = (
-            f"the tree also uses SQLite in memory, whose pool takes no max_overflow: sizes stay the default's; {_SQL}"
-        )
+        evidence = f"the tree also uses SQLite, whose pools may take no max_overflow: sizes stay the default's; {_SQL}"
         if not names:
-            raise UndecidedError(
-                "the address may be SQLite in memory, whose pool takes no sizes", "where the sizes are set"
-            )
+            raise UndecidedError("the address may be SQLite, whose pool may take no sizes", "where the sizes are set")
     return Edit(
         [draft.append_arguments(call, [f"{name}={values[name]:g}" for name in names], wrap=True)],
         "configure the pool",
@@ -209,6 +205,10 @@ EXAMPLES: Final = (
     Example("tests use SQLite in memory", *_pair(
         _E + "    return create_engine(url)\n", _E + "    return create_engine(url, pool_recycle=3600)\n",
         **{"tests/test_a.py": "from a import f\n\nengine = f('sqlite://')\n"},
+    )),
+    Example("tests use SQLite in a file", *_pair(
+        _E + "    return create_engine(url)\n", _E + "    return create_engine(url, pool_recycle=3600)\n",
+        **{"tests/test_a.py": "from a import f\n\ndef test_a(tmp_path):\n    assert f(f'sqlite+aiosqlite:///{tmp_path}/a.db')\n"},
     )),
     Example("tests use SQLite in memory, and the address is a server's", *_pair(
         "import sqlalchemy as sa\n\ne = sa.create_engine(('mysql+pymysql://h/d'))\n",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from regreen.facts.libraries.editing import Draft, Edit, UndecidedError, one_by_one
-from regreen.facts.libraries.versions import Side, side
+from regreen.facts.libraries.versions import Side, allowed, side
 from regreen.facts.libraries.websocket_calls import keyword
 from regreen.facts.libraries.websocket_successors import import_edits, name_edits
 from regreen.facts.source import Index
@@ -48,6 +48,8 @@ def _edits(finding: Finding, draft: Draft, index: Index) -> tuple[list[Splice], 
         return _headers(finding, draft, kind)
     if kind in ("open", "closed"):
         return _state(finding, draft, index, kind)
+    if kind in ("import", "name"):
+        _reachable(finding, draft, index)
     if kind == "import":
         names = finding.get("detail").replace(",", ", ")
         return import_edits(
@@ -62,6 +64,16 @@ def _edits(finding: Finding, draft: Draft, index: Index) -> tuple[list[Splice], 
             "what that callback adds, and to which answers",
         )
     raise UndecidedError(finding.observed, "what replaces these keywords (see the upgrade guide)")
+
+
+def _reachable(finding: Finding, draft: Draft, index: Index) -> None:
+    """Refuse where an allowed version lacks the successor: `websockets.asyncio` came with 13, its names in the package with 14."""
+    since = "14" if finding.get("kind") == "name" or "InvalidStatusCode" in finding.get("detail") else "13"
+    if allowed(index, "websockets", since, draft.path) is Side.EITHER:
+        raise UndecidedError(
+            f"what is declared allows versions before {since}, which do not have the successor",
+            f"which versions are meant: require websockets>={since}, or keep the old name until then",
+        )
 
 
 def _headers(finding: Finding, draft: Draft, old: str) -> tuple[list[Splice], str]:
@@ -118,6 +130,7 @@ def _pair(before: str, after: str, **more: str) -> tuple[dict[str, str], dict[st
 _TOP: Final = "import websockets\n\n\nasync def f(u, h):\n"
 _12: Final = {"requirements.txt": "websockets==12.0\n"}
 _BOTH: Final = {"requirements.txt": "websockets>=10\n"}
+_LOCKED: Final = {"uv.lock": '[[package]]\nname = "websockets"\nversion = "15.0.1"\n'}
 
 EXAMPLES: Final = (
     Example("extra_headers in a with statement", *_pair(
@@ -179,6 +192,17 @@ EXAMPLES: Final = (
     Example("open in a range that begins before 11", {
         "a.py": _TOP + "    ws = await websockets.connect(u)\n    return ws.open\n", **_BOTH,
     }, refuses=True),
+    Example("a type that versions before 13 have under its old name alone", {
+        "a.py": "from websockets.client import WebSocketClientProtocol\n\n\ndef f(p: WebSocketClientProtocol):\n    pass\n", **_LOCKED, **_BOTH,
+    }, refuses=True),
+    Example("a name that the package itself has since 14", {
+        "a.py": "import websockets\n\n\ndef f(p: websockets.WebSocketClientProtocol):\n    pass\n", **_LOCKED, "requirements.txt": "websockets>=13.1\n",
+    }, refuses=True),
+    Example("a module that 13 has", *_pair(
+        "from websockets.client import WebSocketClientProtocol\n\n\ndef f(p: WebSocketClientProtocol):\n    pass\n",
+        "from websockets.asyncio.client import ClientConnection\n\n\ndef f(p: ClientConnection):\n    pass\n",
+        **_LOCKED, **{"requirements.txt": "websockets>=13.1\n"},
+    )),
     Example("a subclass, a keyword, a second parameter", {
         "a.py": "from websockets.client import WebSocketClientProtocol\n\n\nclass P(WebSocketClientProtocol):\n    pass\n",
         "b.py": "from websockets.client import connect\n\n\nasync def f(u, p):\n    return await connect(u, create_protocol=p)\n",

@@ -53,8 +53,9 @@ _SERVERS: Final = re.compile(r"(?:postgres(?:ql)?|mysql|mariadb|oracle|mssql|coc
 _FILES: Final = re.compile(r"sqlite|duckdb|:memory:", re.IGNORECASE)
 #: Pools that are no queue: nothing to size.
 _QUEUES: Final = frozenset({"QueuePool", "AsyncAdaptedQueuePool"})
-#: Text of an in-memory database, which takes no `max_overflow`.
-MEMORY: Final = re.compile(rb"sqlite(?:\+\w+)?://(?:/:memory:)?[\"'?]|[\"']:memory:[\"']|sqlite(?:\+\w+)?:///:memory:")
+#: Text of a SQLite database. In memory, over aiosqlite (before 2.0.38), and as a file before 2.0 its pool takes no
+#: `max_overflow`: TypeError when the engine is made.
+MEMORY: Final = re.compile(rb"sqlite(?:\+\w+)?://|[\"']:memory:[\"']")
 #: Commands that wait at the server: a socket time-out below their own would cut them.
 BLOCKING: Final = re.compile(
     rb"\.(?:blpop|brpop\w*|bzpop\w*|bzmpop|blm\w+|xread\w*|pubsub|monitor|listen|get_message)\("

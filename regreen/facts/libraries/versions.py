@@ -30,6 +30,12 @@ def side(index: Index, library: str, release: str, path: str = "") -> Side:
     return index.derive(key, lambda this: _side(this, library, Version(release), path))
 
 
+def allowed(index: Index, library: str, release: str, path: str = "") -> Side:
+    """The side of `release` on which the declared range is, whatever a lock chooses: what a library's users may have."""
+    wanted = requirement(index, library, path)
+    return _within(wanted, Version(release)) if wanted is not None and len(wanted) else Side.OPEN
+
+
 def declared(index: Index, library: str, path: str = "") -> str:
     """What the tree says of a library's version, for people: `>=10`, `==12.0 (locked)`, `any version`."""
     exact = locked(index, library, path)
@@ -48,6 +54,10 @@ def _side(index: Index, library: str, release: Version, path: str) -> Side:
     wanted = requirement(index, library, path)
     if wanted is None or not len(wanted):
         return Side.OPEN
+    return _within(wanted, release)
+
+
+def _within(wanted: SpecifierSet, release: Version) -> Side:
     probes = _probes(wanted, release)
     before = any(wanted.contains(probe, prereleases=True) for probe in probes if probe < release)
     since = any(wanted.contains(probe, prereleases=True) for probe in probes if probe >= release)

@@ -141,9 +141,10 @@ class Classes:
         if outer and f"{outer}.{base}" in self._of(file.path):
             return f"{file.path}::{outer}.{base}"
         first = base.partition(".")[0]
+        if base == item.qualname:  # bound before the class statement is done: `class Warning(Warning)` has the builtin
+            return unknown if self._imports(file, base) else self._builtin(file, base) or unknown
         if first not in file.defs:
-            same = _SAME.get(base, base)
-            return same if same in _BUILTINS and not file.dynamic and not list(self._found.stars(file)) else unknown
+            return self._builtin(file, base) or unknown
         symbol = self._found.named(file.path, base)
         if symbol.state == DEFINED:
             top = symbol.name.partition(".")[0]
@@ -152,6 +153,14 @@ class Classes:
                 return f"{symbol.path}::{symbol.name}"
             return unknown
         return self._outside(file, base) or unknown
+
+    def _builtin(self, file: FileFacts, base: str) -> str:
+        same = _SAME.get(base, base)
+        return same if same in _BUILTINS and not file.dynamic and not list(self._found.stars(file)) else ""
+
+    @staticmethod
+    def _imports(file: FileFacts, local: str) -> bool:
+        return any((alias or name) == local for item in file.imports for name, alias in item.names)
 
     def _outside(self, file: FileFacts, base: str) -> str:
         """A class of the standard library that is a builtin under another name; others stay apart by their full name."""

@@ -25,6 +25,7 @@ _VERSION: Final = re.compile(r"^\d+(?:\.\d+)*")
 _EGG: Final = re.compile(r"#(?:.*&)?egg=([\w.-]+)")
 _PIP_INSTALL: Final = re.compile(r"\b(?:pip3?|uv pip|pipx|conda|mamba)\s+install\s+((?:[^\n&|;]|\\\n)+)")
 _INLINE: Final = re.compile(r"(?m)^# /// script\r?\n((?:#(?: .*)?\r?\n)*?)# ///\s*$")
+_TOX: Final = ("deps", "requires")
 _CONDA: Final = re.compile(r"^([A-Za-z0-9_.-]+)\s*(.*)$")
 
 
@@ -196,12 +197,12 @@ def setup_cfg(text: str, path: str) -> Iterator[Declared]:
             keys = ("install_requires", "tests_require", "setup_requires")
         elif section == "options.extras_require":
             keys = tuple(parser.options(section))
-        elif section.startswith("testenv") or section == "tox":
-            keys = ("deps",)
+        elif section.startswith("testenv") or section == "tox" or path.endswith("tox.ini"):
+            keys = ("deps", "requires")  # of any section: `{[testing]deps}` refers to them
         lists += [(key, parser.get(section, key)) for key in keys if parser.has_option(section, key)]
     for group, value in lists:
-        for raw in re.split(r"[\n;]" if group != "deps" else r"\n", value):
-            line = re.sub(r"^[\w,!-]+:\s*", "", raw.strip()) if group == "deps" else raw.strip()
+        for raw in re.split(r"[\n;]" if group not in _TOX else r"\n", value):
+            line = re.sub(r"^[\w,!-]+:\s*", "", raw.strip()) if group in _TOX else raw.strip()
             if line.startswith(("-", "{", "file:")):
                 continue
             found = requirement_line(line, path, group)
@@ -220,13 +221,16 @@ def setup_py(text: str, path: str) -> Iterator[Declared]:
         yield Declared(OPAQUE, "", path, "cannot be parsed")
         return
     names: dict[str, ast.expr] = {}
+    entries: dict[str, list[ast.keyword]] = {}
     reads = re.search(r"req\w*[\w/.-]*\.(?:txt|in)", text) is not None
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             target = node.targets[0]
             if isinstance(target, ast.Name):
                 names.setdefault(target.id, node.value)
-            elif isinstance(target, ast.Subscript):  # `extras["test"] = […]`
+            elif isinstance(target, ast.Subscript):  # `extras["test"] = […]`, `options["install_requires"] = […]`
+                if isinstance(target.value, ast.Name) and isinstance(target.slice, ast.Constant):
+                    entries.setdefault(target.value.id, []).append(ast.keyword(str(target.slice.value), node.value))
                 for line in _literals(node.value, {}, 0):
                     found = None if line == OPAQUE else requirement_line(line, path, "extras_require")
                     if found:
@@ -236,7 +240,7 @@ def setup_py(text: str, path: str) -> Iterator[Declared]:
         called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         if called != "setup":
             continue
-        for keyword in call.keywords:
+        for keyword in _written_out(call, names, entries):
             if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
                 yield Declared(canonicalize_name(str(keyword.value.value)), "", path, "", "self")
             elif keyword.arg in ("install_requires", "tests_require", "setup_requires", "extras_require"):
@@ -250,6 +254,33 @@ def setup_py(text: str, path: str) -> Iterator[Declared]:
                         yield found
             elif keyword.arg is None and not reads:
                 yield Declared(OPAQUE, "", path, "computed")
+
+
+def _written_out(
+    call: ast.Call, names: Mapping[str, ast.expr], entries: Mapping[str, list[ast.keyword]]
+) -> Iterator[ast.keyword]:
+    """The keywords of a call; `**options` by the items of the one dictionary of that name, where it is a literal."""
+    for keyword in call.keywords:
+        known = names.get(keyword.value.id) if keyword.arg is None and isinstance(keyword.value, ast.Name) else None
+        pairs: list[ast.keyword] | None = None
+        if isinstance(known, ast.Dict):
+            pairs = [
+                ast.keyword(key.value, value)
+                for key, value in zip(known.keys, known.values, strict=True)
+                if isinstance(key, ast.Constant) and isinstance(key.value, str)
+            ]
+            pairs = pairs if len(pairs) == len(known.keys) else None
+        elif isinstance(known, ast.Call) and isinstance(known.func, ast.Name) and known.func.id == "dict":
+            pairs = known.keywords if not known.args and all(item.arg for item in known.keywords) else None
+        if pairs is None:
+            yield keyword
+        else:
+            assert isinstance(keyword.value, ast.Name)
+            yield from pairs
+            yield from entries.get(keyword.value.id, ())
+
+
+_SAME_ITEMS: Final = frozenset({"list", "set", "sorted", "tuple"})
 
 
 def _literals(node: ast.expr, names: Mapping[str, ast.expr], depth: int) -> Iterator[str]:
@@ -266,6 +297,8 @@ def _literals(node: ast.expr, names: Mapping[str, ast.expr], depth: int) -> Iter
         yield from _literals(node.right, names, depth)
     elif isinstance(node, ast.Starred):
         yield from _literals(node.value, names, depth)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _SAME_ITEMS and node.args:
+        yield from _literals(node.args[0], names, depth)
     elif isinstance(node, ast.Name) and node.id in names and depth < 5:
         yield from _literals(names[node.id], names, depth + 1)
     else:

@@ -18,6 +18,16 @@ STDLIB: Final = frozenset(sys.stdlib_module_names) | {
     "ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd", "sunau", "telnetlib", "test", "tomllib", "turtledemo", "uu", "xdrlib",
 }  # fmt: skip
 
+#: Modules of Python 2 and where Python 3 has what they held (PEP 3108).
+PYTHON_2: Final = {
+    "BaseHTTPServer": "http.server", "CGIHTTPServer": "http.server", "ConfigParser": "configparser", "Cookie": "http.cookies",
+    "HTMLParser": "html.parser", "Queue": "queue", "SimpleHTTPServer": "http.server", "SocketServer": "socketserver",
+    "StringIO": "io", "Tkinter": "tkinter", "UserDict": "collections", "__builtin__": "builtins", "cPickle": "pickle",
+    "cStringIO": "io", "cookielib": "http.cookiejar", "htmlentitydefs": "html.entities", "httplib": "http.client",
+    "robotparser": "urllib.robotparser", "tkMessageBox": "tkinter.messagebox", "urllib2": "urllib.request",
+    "urlparse": "urllib.parse", "xmlrpclib": "xmlrpc.client",
+}  # fmt: skip
+
 #: Import name -> distributions that bring it, the usual one first. A dotted key wins over its parent.
 PROVIDERS: Final[dict[str, tuple[str, ...]]] = {
     name: tuple(distributions.split())
@@ -322,6 +332,11 @@ _SHAPES: Final = (
     "{}-py",
     "{}py",
     "{}-sdk",
+    "{}-api",
+    "{}-python-api",
+    "{}-python-sdk",
+    "{}-python-client",
+    "{}-api-client",
     "{}-client",
     "{}-lib",
     "lib{}",

@@ -16,6 +16,7 @@ IN_LOOP: Final = 32
 VERSION_GUARDED: Final = 64  # under a test of sys.version_info, sys.platform or os.name
 IN_HANDLER: Final = 128
 IN_FINALLY: Final = 256
+AS_PROGRAM: Final = 512  # under `if __name__ == "__main__"`: the file's own folder is on the path then
 
 _IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
@@ -46,6 +47,8 @@ def condition_flags(test: ast.expr) -> tuple[int, int]:
     if isinstance(inner, ast.Constant) and inner.value is False and not negated:
         return TYPE_CHECKING_ONLY, 0
     if isinstance(inner, ast.Compare):
+        if isinstance(inner.left, ast.Name) and inner.left.id == "__name__":
+            return (CONDITIONAL, CONDITIONAL) if negated else (CONDITIONAL | AS_PROGRAM, CONDITIONAL)
         text = dotted(inner.left.value) if isinstance(inner.left, ast.Subscript) else dotted(inner.left)
         if text in (
             "sys.version_info",
