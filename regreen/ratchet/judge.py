@@ -45,7 +45,8 @@ def _match(old: Unit, new: Unit) -> Match:
     before, after = old.record.obligations, new.record.obligations
     result = Matcher(before, after, old.record.locals, new.record.locals, own, acts=acts, taken=taken).run()
     if old.record.only_runs and old.record.acts:
-        done = [act for act in old.record.acts if act.called and act.name.rpartition(".")[2] not in IDLE]
+        acting = [act for act in old.record.acts if act.called and not act.talks]
+        done = [act for act in acting if act.name.rpartition(".")[2] not in IDLE]
         wanted = done if new.record.only_runs else done[-1:]
         running = Matcher(runs(wanted), runs(new.record.ran), set(), set()).run()
         result.losses += running.losses
@@ -309,8 +310,12 @@ def _environment(target: str) -> bool:
 
 def _awaited(old: Unit, new: Unit) -> list[Loss]:
     """An async test that nothing awaits passes without running."""
-    bases = [dotted(base).rsplit(".", 1)[-1] for base in new.owner.bases] if new.owner else []
-    if any(base == "TestCase" for base in bases):
+    bases, before = _bases(new), _bases(old)
+    if _driven(new):
+        return []
+    if "TestCase" in bases:
+        if "TestCase" in before and isinstance(old.function, ast.AsyncFunctionDef) and not _driven(old):
+            return []  # it did not run before either
         return [Loss(Grade.WEAKER, "an async method of a plain TestCase is never awaited", old.line, new.line)]
     if any(base.startswith(_ASYNC_BASES) for base in bases) or new.marks.names & _ASYNC_MARKS:
         return []
@@ -318,6 +323,19 @@ def _awaited(old: Unit, new: Unit) -> list[Loss]:
     if was_bare or bases or new.marks.others or _auto(new) or _bare_async_elsewhere(old):
         return []
     return [Loss(Grade.UNKNOWN, "nothing shows that this async test is awaited", old.line, new.line)]
+
+
+def _bases(unit: Unit) -> list[str]:
+    return [dotted(base).rsplit(".", 1)[-1] for base in unit.owner.bases] if unit.owner else []
+
+
+def _driven(unit: Unit) -> bool:
+    """Whether a decorator that is neither a mark nor a patch may run the coroutine: `@async_test`."""
+    names = [dotted(d.func if isinstance(d, ast.Call) else d) for d in unit.function.decorator_list]
+    return any(
+        name.rpartition(".")[2] in unit.marks.others and not re.match(r"(?:pytest\.)?mark\.|unittest\.", name)
+        for name in names
+    )
 
 
 def _auto(unit: Unit) -> bool:

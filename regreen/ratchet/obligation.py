@@ -42,13 +42,17 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that is done rather than checked: the name called or set, and the locals it touches."""
+    """Something that is done rather than checked: the name called or set, and the locals it touches.
+
+    `talks`: it only tells people something (a log, a print), so that nothing is lost with it.
+    """
 
     name: str
     touches: frozenset[str]
     line: int
     guards: tuple[Guard, ...] = ()
     called: bool = True
+    talks: bool = False
 
 
 @dataclass(slots=True)

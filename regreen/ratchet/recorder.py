@@ -11,6 +11,7 @@ from .assertion import formula, matches
 from .expression import Binding, Scope, Value, bind, constant, value
 from .formula import FALSE, TRUE, Atom, Formula, Join, Test, is_valid, join, negate
 from .obligation import Act, Guard, Obligation, Record
+from .shape import talks
 from .source import Function, dotted, last_name, origins
 
 _PATCHES: Final = frozenset({"patch", "object", "setattr", "multiple", "dict", "spy"})
@@ -92,7 +93,8 @@ class Recorder:
     def act_of(self, name: str, node: ast.expr, *, called: bool = True) -> None:
         """Remember something that is done, by its name, and the locals that it touches."""
         text = value(node, self.scope.at(deep=False)).text
-        self.record.acts.append(Act(name, self.objects(node, text), getattr(node, "lineno", 0), self.around(), called))
+        line = getattr(node, "lineno", 0)
+        self.record.acts.append(Act(name, self.objects(node, text), line, self.around(), called, talks(node)))
 
     def around(self) -> tuple[Guard, ...]:
         """The guards of this place."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from .expression import Scope, definition
 from .project import Definition
@@ -34,6 +36,23 @@ def arranges(call: ast.Call) -> bool:
     """Names that begin like an assertion and are none: `checkout`, `expected()`, `requires`."""
     name = last_name(call.func).lstrip("_").lower()
     return name.startswith(("checkout", "requires", "checkpoint")) or name in {"check_call", "check_output"}
+
+
+_TALK: Final = frozenset({"debug", "info", "warning", "warn", "error", "exception", "critical", "log"})
+
+
+def talks(node: ast.expr) -> bool:
+    """Whether a call only tells people something: `print(…)`, `logger.exception(…)`, `traceback.print_exc()`."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = last_name(node.func)
+    if name in {"print", "pprint", "print_exc", "print_stack"}:
+        return True
+    return (
+        name in _TALK
+        and isinstance(node.func, ast.Attribute)
+        and re.search("log", ast.unparse(node.func.value), re.IGNORECASE) is not None
+    )
 
 
 def is_true(keyword: ast.keyword) -> bool:

@@ -128,3 +128,36 @@ def test_a_mark_that_the_configuration_deselects() -> None:
     after = {"tests/test_a.py": ("@pytest.mark.slow\n" + BODY).encode()}
     result = compare({"tests/test_a.py": BODY.encode()}, after, context_after=config.get)
     assert [v.grade for v in result.tests] == [Grade.WEAKER]
+
+
+IN_CLASS = (
+    "class T(unittest.TestCase):\n    @async_test\n    async def test_it(self):\n        assert await f(1) == 3\n"
+)
+
+
+def test_a_decorator_may_run_the_coroutine(judged: Judge) -> None:
+    more = IN_CLASS + "        assert await f(2) == 4\n"
+    assert judged(IN_CLASS, more).grade is Grade.STRONGER
+    assert judged(IN_CLASS, IN_CLASS.replace("    @async_test\n", "")).grade is Grade.WEAKER
+    assert judged(IN_CLASS, IN_CLASS.replace("async_test", "pytest.mark.slow")).grade is Grade.WEAKER
+
+
+def test_a_coroutine_that_never_ran_loses_nothing(judged: Judge) -> None:
+    idle = IN_CLASS.replace("    @async_test\n", "")
+    assert judged(idle, idle + "        assert await f(2) == 4\n").grade is Grade.STRONGER
+
+
+@pytest.mark.parametrize(
+    "talk", ["logger.exception('no')", "self.log.error('no')", "print('no')", "logging.info('no')"]
+)
+def test_what_only_tells_people_something_is_no_obligation(judged: Judge, talk: str) -> None:
+    before = f"def test_it():\n    try:\n        f(1)\n    except OSError:\n        {talk}\n        assert False\n"
+    after = before.replace(f"        {talk}\n", "")
+    assert judged(before, after).grade is Grade.EQUAL
+    assert judged(f"def test_it():\n    f(1)\n    {talk}\n", "def test_it():\n    f(1)\n").grade is Grade.EQUAL
+
+
+def test_a_call_of_that_name_on_the_product_is_one(judged: Judge) -> None:
+    before = "def test_it():\n    f(1)\n    future.exception()\n"
+    found = judged(before, "def test_it():\n    f(1)\n")
+    assert (found.grade, found.reason) == (Grade.WEAKER, "no longer checks `exception(...)`")
