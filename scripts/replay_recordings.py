@@ -141,6 +141,8 @@ def _cassette(path: Path) -> Iterator[Exchange]:
             continue
         status = answered.get("status")
         code = answered.get("code") or (status.get("code") if isinstance(status, dict) else status)
+        if not isinstance(code, int | str):
+            continue
         yield Exchange(
             str(asked.get("method", "GET")).upper(),
             url,

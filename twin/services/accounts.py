@@ -243,6 +243,11 @@ IAM = Semantics(
     rules=(
         Rule("iam.account-id", "6 to 30 lower-case letters, digits, hyphens", DOCS + "service-accounts-create"),
         Rule("iam.key-once", "the private key appears only in the answer to create", DOCS + "keys-create-delete"),
+        Rule(
+            "iam.conditions",
+            "conditions on time, name, type and service decide; one that needs what the twin cannot know does not hold",
+            DOCS + "conditions-attribute-reference",
+        ),
         Rule("iam.key-disabled", "a disabled key signs nobody in", DOCS + "keys-disable-enable"),
         Rule(
             "iam.undelete",

@@ -161,6 +161,11 @@ SEMANTICS = Semantics(
             "an operation shows an empty message as its metadata, and none while enabling runs",
             "k8s-config-connector recordings, serviceusage service _http.log",
         ),
+        Rule(
+            "usage.turned-off",
+            "an API that its project turned off refuses every call (SERVICE_DISABLED); one never turned on answers",
+            "https://cloud.google.com/service-usage/docs/enable-disable",
+        ),
         Rule("usage.enabled-at-start", "the APIs that the twin serves are on from the start", "", "assumed"),
     ),
 )
