@@ -178,14 +178,22 @@ class Steps:
 
     def _content(self, dataset: str, table: str, moment: datetime | None) -> tuple[str, str]:
         """Rows and an order-free digest of them, now or at a moment of the last seven days."""
+        # The alias comes before the moment: cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#from_clause
         at = f" FOR SYSTEM_TIME AS OF TIMESTAMP '{moment.isoformat(timespec='milliseconds')}'" if moment else ""
         query = (
             "SELECT COUNT(*), COALESCE(BIT_XOR(FARM_FINGERPRINT(TO_JSON_STRING(t))), 0) "  # noqa: S608 - names of the API
-            f"FROM `{self._project}.{dataset}.{table}`{at} AS t"
+            f"FROM `{self._project}.{dataset}.{table}` AS t{at}"
         )
-        answer = self._google.change(
-            "bigquery", "v2", "jobs.query", projectId=self._project, body={"query": query, "useLegacySql": False}
-        )
+        # A cached answer would be the old table's.
+        body = {"query": query, "useLegacySql": False, "useQueryCache": False}
+        answer = self._google.change("bigquery", "v2", "jobs.query", projectId=self._project, body=body)
+        if not answer.get("jobComplete", True):
+            self._finished({"jobReference": answer["jobReference"]})
+            reference = answer["jobReference"]
+            where = {"location": reference["location"]} if reference.get("location") else {}
+            answer = self._google.call(
+                "bigquery", "v2", "jobs.getQueryResults", projectId=self._project, jobId=reference["jobId"], **where
+            )
         row = answer["rows"][0]["f"]
         return str(row[0]["v"]), str(row[1]["v"])
 

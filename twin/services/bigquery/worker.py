@@ -16,11 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import farmhash
+from duckdb.sqltypes import BIGINT, BLOB
 
 from twin.services.bigquery.frames import read_frame, write_frame
 from twin.services.bigquery.types import cell, duckdb_type, field_of, plain_type, quoted
 
 Reply = dict[str, Any]
+
+
+def _farm64(data: bytes) -> int:
+    """FARM_FINGERPRINT: FarmHash's Fingerprint64 as a signed number."""
+    value: int = farmhash.Fingerprint64(data)
+    return value - (1 << 64) if value >> 63 else value
 
 
 class Worker:
@@ -36,9 +44,12 @@ class Worker:
         ):
             self._database.execute(f"SET {setting}")
         self._folder = Path(path).parent
+        self._hashes = False
 
     def run(self, command: Reply) -> Reply:
         """Run one command in one transaction; a failure leaves nothing behind."""
+        if not self._hashes and "farm_fingerprint" in str(command.get("sql", "")).lower():
+            self._add_hash()
         self._database.execute("BEGIN")
         try:
             reply: Reply = getattr(self, "do_" + command["do"])(command)
@@ -50,6 +61,15 @@ class Worker:
             self._database.execute("ROLLBACK")
             raise
         return reply
+
+    def _add_hash(self) -> None:
+        """FARM_FINGERPRINT of text and bytes. On first use: DuckDB imports numpy for functions in Python."""
+        self._database.create_function("farm64", _farm64, [BLOB], BIGINT)
+        self._database.execute(
+            "CREATE TEMP MACRO farm_fingerprint(value) AS "
+            "farm64(CASE WHEN typeof(value) = 'BLOB' THEN value::BLOB ELSE encode(value::VARCHAR) END)"
+        )
+        self._hashes = True
 
     def do_statements(self, command: Reply) -> Reply:
         """Run statements; the count of the last one."""
