@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -127,11 +128,15 @@ def test_slow(): assert 0
 def test_itself():
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()): pass
 def test_leak():
-    subprocess.Popen([sys.executable, "-c", "import os, time; os.setsid(); print('x', flush=True); time.sleep(600)", "regreen-leak"], stdout=subprocess.PIPE).stdout.read(1)
+    subprocess.Popen([sys.executable, "-c", "import os, time; os.setsid(); print('x', flush=True); time.sleep(600)", "regreen-leak", "TAG"], stdout=subprocess.PIPE).stdout.read(1)
 """,
     "pkg/tests/test_b.py": "import not_there\n",
     "pkg/tests/test_c.py": "def broken(:\n",
 }
+
+
+#: Other workers of xdist run these tests at the same time.
+TAG = f"of-{os.getpid()}"
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +148,7 @@ def python() -> Interpreter:
 def real(python: Interpreter, tmp_path_factory: pytest.TempPathFactory) -> TestRun:
     """One run over a project with every kind of outcome (a second or two: a real pytest starts)."""
     folder = tmp_path_factory.mktemp("project")
-    write(folder, PROJECT)
+    write(folder, {name: text.replace("TAG", TAG) for name, text in PROJECT.items()})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET_OF_THE_CALLER", "x")
         patch.setenv("PYTEST_ADDOPTS", "--nonsense")
@@ -180,9 +185,7 @@ def test_secrets_in_errors_are_hidden(real: TestRun) -> None:
 
 def test_nothing_that_tests_started_outlives_them(real: TestRun) -> None:
     assert real.count(Outcome.PASSED) == 5
-    left = [
-        process for process in psutil.process_iter(["cmdline"]) if "regreen-leak" in (process.info["cmdline"] or ())
-    ]
+    left = [process for process in psutil.process_iter(["cmdline"]) if TAG in (process.info["cmdline"] or ())]
     assert left == []
 
 
