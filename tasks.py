@@ -7,44 +7,20 @@ from __future__ import annotations
 
 import shlex
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.exceptions import Exit
 from invoke.program import Program
 from invoke.tasks import task
 
 import regreen
-from console import catalogues
+from console import catalogues, tasks_export
+from console.ending import end as _end
+from console.ending import place as _place
 from regreen import commands
-from regreen.policy import PolicyError
-from regreen.tomlsource import SourceError
 
 HERE = Path(__file__).resolve().parent
-
-
-def _end(run: Callable[[], int]) -> None:
-    """Run a command and leave with its exit code; errors that people can mend are one line, not a traceback."""
-    try:
-        code = run()
-    except (commands.UsageError, PolicyError, SourceError, *commands.MENDABLE) as error:
-        raise Exit(f"error: {error}", code=commands.USAGE) from None
-    except KeyboardInterrupt:
-        raise Exit("interrupted", code=130) from None
-    except BrokenPipeError:
-        raise Exit(code=commands.OK) from None
-    except Exception as error:  # noqa: BLE001 - the last resort: a bug must say that it is one
-        # These are imported only by the tasks that need them.
-        if type(error).__name__ in ("TwinError", "ExecutorError", "EngineError", "CloudError"):
-            raise Exit(f"error: {error}", code=commands.USAGE) from None
-        traceback.print_exc()
-        raise Exit("this is a bug in Regreen; please report it with the text above", code=commands.BUG) from None
-    if code:
-        sys.stdout.flush()
-        raise Exit(code=code)
 
 
 @task(
@@ -70,14 +46,6 @@ def diagnose(
         return commands.diagnose(place, commands.selected(catalogues.code().checks, only), format, baseline=baseline)
 
     _end(run)
-
-
-def _place(c: Context, target: str, fresh: bool = False) -> tuple[Path, bool]:
-    """The target, and whether it is the bundled patient's scratch copy."""
-    named = target or c.config.get("regreen", {}).get("target", "")
-    if named:
-        return commands.folder(named), False
-    return commands.scratch(HERE / "patient", fresh), True
 
 
 @task(
@@ -531,6 +499,7 @@ namespace = Collection(diagnose, remediate, undo, report, ratchet, trends, bench
 namespace.add_collection(Collection("twin", twin_up, twin_down, twin_reset, twin_env))
 namespace.add_collection(Collection("staging", staging_up, staging_down, staging_env))
 namespace.add_collection(Collection("infra", infra_adopt, infra_preview, infra_up, infra_drift, infra_env))
+tasks_export.add_to(namespace)
 
 
 def main() -> None:
