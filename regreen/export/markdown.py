@@ -8,6 +8,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from regreen.redact import redact
+from regreen.report.pages import markdown_code, markdown_text
 from regreen.report.visible import shown
 
 #: GitHub takes 1 MiB a summary and 65,536 characters a comment; this leaves room for both.
@@ -27,7 +28,7 @@ def fenced(title: str, text: str) -> str:
         half = LIMIT // 2
         body = f"{body[:half]}\n… {len(body) - 2 * half:,} characters are left out …\n{body[-half:]}"
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", body)), default=0))
-    return f"### {shown(title)}\n\n{fence}text\n{body}\n{fence}\n"
+    return f"### {markdown_text(title)}\n\n{fence}text\n{body}\n{fence}\n"
 
 
 def of_junit(title: str, path: Path) -> str:
@@ -41,16 +42,17 @@ def of_junit(title: str, path: Path) -> str:
     skipped = sum(case.find("skipped") is not None for case in cases)
     seconds = sum(float(case.get("time") or 0) for case in cases)
     passed = len(cases) - len(red) - skipped
-    lines = [f"### {shown(title)}", "", "| passed | red | skipped | seconds |", "| ---: | ---: | ---: | ---: |"]
+    lines = [f"### {markdown_text(title)}", "", "| passed | red | skipped | seconds |", "| ---: | ---: | ---: | ---: |"]
     lines.append(f"| {passed} | {len(red)} | {skipped} | {seconds:.1f} |")
     if not cases:
         lines += ["", "**No test ran.**"]
+    lines += [""] if red else []
     for case in red[:_SHOWN]:
         found = case.find("failure")
         inside = found if found is not None else case.find("error")
-        said = shown(redact((inside.get("message") or "") if inside is not None else "")).replace("`", "'")
-        name = shown(f"{case.get('classname', '')}::{case.get('name', '')}").replace("`", "'")
-        lines.append(f"- `{name}`" + (f": `{said[:200]}`" if said else ""))
+        said = shown(redact((inside.get("message") or "") if inside is not None else ""))
+        name = f"{case.get('classname', '')}::{case.get('name', '')}"
+        lines.append(f"- {markdown_code(name)}" + (f": {markdown_code(said[:200])}" if said else ""))
     if len(red) > _SHOWN:
         lines.append(f"- … and {len(red) - _SHOWN} more")
     return "\n".join(lines) + "\n"

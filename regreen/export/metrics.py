@@ -50,8 +50,6 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "regreen_service_connect_seconds": ("Time to connect, measured in the service's own protocol.", _SERVICE),
     "regreen_service_query_seconds": ("Time of a query.", _SERVICE),
     "regreen_service_throughput": ("What the probe got through a second.", (*_SERVICE, "unit")),
-    "regreen_criterion_met": ("1 met, 0 missed; absent where nothing was measured.", ("scope", "criterion")),
-    "regreen_criterion_value": ("The measured value, in the criterion's own unit.", ("scope", "criterion", "unit")),
     "regreen_history_tests": ("Tests of the newest recorded run of a suite, by outcome.", ("label", "outcome")),
     "regreen_history_pass_ratio": ("Share of the tests that ran and passed.", ("label",)),
     "regreen_history_test_seconds": ("Wall seconds of all tests together.", ("label",)),

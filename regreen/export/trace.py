@@ -28,6 +28,7 @@ from regreen.facts.testrun.results import RED, TestResult
 from regreen.journal import Entry, Step
 from regreen.model import Status as Verdict
 from regreen.redact import redact
+from regreen.report.visible import encodable
 from regreen.run.record import GateState, RunRecord
 
 Value = str | int | float | bool
@@ -60,22 +61,27 @@ class _Trace:
         context = self.context(path)
         self.spans.append(
             ReadableSpan(
-                name=redact(name),
+                name=_sendable(name),
                 context=context,
                 parent=parent,
                 resource=self.resource,
                 attributes={
-                    key.replace("_", "."): redact(value) if isinstance(value, str) else value
+                    key.replace("_", "."): _sendable(value) if isinstance(value, str) else value
                     for key, value in attributes.items()
                 },
                 kind=SpanKind.INTERNAL,
-                status=Status(StatusCode.ERROR, redact(bad)[:500]) if bad else Status(StatusCode.OK),
+                status=Status(StatusCode.ERROR, _sendable(bad)[:500]) if bad else Status(StatusCode.OK),
                 start_time=start,
                 end_time=max(start, end),
                 instrumentation_scope=InstrumentationScope("regreen"),
             )
         )
         return context
+
+
+def _sendable(text: str) -> str:
+    """Without secrets of a known shape, and without what protobuf refuses: lone surrogates (bytes of a file's name)."""
+    return encodable(redact(text))
 
 
 def spans(record: RunRecord, journal: Iterable[Entry] = ()) -> tuple[ReadableSpan, ...]:
@@ -154,7 +160,7 @@ def _tests(trace: _Trace, results: Sequence[TestResult], at: int, root: SpanCont
         until = at + int(result.seconds * _NS)
         bad = (result.error or result.outcome.value) if result.outcome in RED else ""
         trace.add(
-            f"test {number} {result.test}", result.test.encode("utf-8", "replace").decode(), at, until, suite, bad,
+            f"test {number} {result.test}", result.test, at, until, suite, bad,
             test_outcome=result.outcome.value, test_category=str(result.category or ""), regreen_layout="sequential",
         )  # fmt: skip
         at = until
