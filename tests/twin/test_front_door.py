@@ -172,6 +172,20 @@ def test_logs_are_read_back_by_severity(call: Caller, unique: str) -> None:
     assert sorted(entry["textPayload"] for entry in found["entries"]) == ["CRITICAL", "ERROR"]
 
 
+def test_a_deleted_log_has_no_entries_and_others_have_theirs(call: Caller, unique: str) -> None:
+    """The name is quoted where it has a slash."""
+    names = [f"projects/staging-twin/logs/{unique}%2F{each}" for each in ("one", "two")]
+    entries = [{"logName": name, "textPayload": name, "resource": {"type": "global"}} for name in names]
+    assert call("POST", "logging.googleapis.com/v2/entries:write", {"entries": entries})[0] == 200
+
+    assert call("DELETE", f"logging.googleapis.com/v2/{names[0]}")[0] == 200
+
+    body = {"resourceNames": ["projects/staging-twin"], "filter": f'logName:"{unique}"'}
+    _, found = call("POST", "logging.googleapis.com/v2/entries:list", body)
+    assert [entry["logName"] for entry in found["entries"]] == [names[1]]
+    assert call("DELETE", f"logging.googleapis.com/v2/{names[0]}")[0] == 404
+
+
 def test_dataflow_needs_its_key_granted_twice(call: Caller, twin: Running, unique: str) -> None:
     url = KMS.replace("locations/us/", "locations/us-central1/")
     call("POST", f"{url}?keyRingId={unique}", {})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from twin.kernel import operations, paging, standard
 from twin.kernel.errors import ApiError, invalid, not_found
@@ -139,6 +140,18 @@ def list_logs(call: Call) -> Body:
     owner = relative(call.name).removesuffix("/logs")
     names = sorted({body["logName"] for _, body in call.children(_log_collection(owner))})
     return {"logNames": names} if names else {}
+
+
+def delete_log(call: Call) -> Body:
+    """`logs.delete`: every entry of the log goes. https://cloud.google.com/logging/docs/reference/v2/rest/v2/projects.logs/delete"""
+    owner, _, wanted = unquote(relative(call.name)).partition("/logs/")
+    kept = call.children(_log_collection(owner))
+    gone = [key for key, body in kept if unquote(str(body["logName"])).partition("/logs/")[2] == wanted]
+    if not gone:
+        raise missing_log_thing(call.name)
+    for key in gone:
+        call.delete(key)
+    return {}
 
 
 _OWNERS = {"folders": "folder", "organizations": "org", "billingAccounts": "billing"}
@@ -295,6 +308,7 @@ LOGGING = Semantics(
         "entries.write": write_entries,
         "entries.list": list_entries,
         "logs.list": list_logs,
+        "logs.delete": delete_log,
         "metrics.update": update_metric,
         "buckets.delete": delete_bucket,
         "buckets.get": get_bucket,

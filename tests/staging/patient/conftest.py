@@ -13,12 +13,8 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from checks.code import CATALOGUE as CHECKS
-from regreen.plan import load_plan
+from console import catalogues
 from regreen.prepared import prepared
-from regreen.ratchet import compare
-from regreen.run.options import Catalogue
-from remedies.code import CATALOGUE as REMEDIES
 from tests.staging.patient.collector import Collector
 from twin import staging as stages
 from twin.staging import Staging
@@ -83,9 +79,8 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="session")
 def code() -> Path:
-    catalogue = Catalogue(CHECKS, REMEDIES, compare)
-    plan = load_plan(ROOT / "plan.toml", catalogue.check_ids, catalogue.remedy_ids)
-    return prepared(ROOT / "patient", plan, catalogue, ROOT / "remedies")
+    plan = catalogues.plan(ROOT / "plan.toml").part("code.")
+    return prepared(ROOT / "patient", plan, catalogues.code(), ROOT / "remedies")
 
 
 @pytest.fixture(scope="session")
