@@ -33,15 +33,11 @@ def build(values: Mapping[str, Any], live: Resolve | None = None) -> None:
     if of("databases") or of("caches"):
         Stores("stores", of("databases"), of("caches"), placing)
     for name, settings in of("services").items():
-        CloudRunService(name, settings, placing, _after(secrets))
+        # A service refers to secrets, so it comes after them and their grants.
+        CloudRunService(name, settings, placing, [secrets] if secrets else ())
+    assets = None
     if of("buckets") or of("backendBuckets"):
-        StaticAssets("assets", of("buckets"), of("backendBuckets"), placing)
+        assets = StaticAssets("assets", of("buckets"), of("backendBuckets"), placing)
     if of("backends") or of("urlMaps"):
-        LoadBalancer("balancer", of("backends"), of("urlMaps"), placing)
-
-
-def _after(secrets: RuntimeSecrets | None) -> Any:
-    """A service refers to secrets, so it comes after them and their grants."""
-    import pulumi
-
-    return pulumi.ResourceOptions(depends_on=[secrets]) if secrets else None
+        # A URL map sends paths to backend buckets as well.
+        LoadBalancer("balancer", of("backends"), of("urlMaps"), placing, [assets] if assets else ())

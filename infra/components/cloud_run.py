@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import pulumi
@@ -43,7 +44,12 @@ class CloudRunService(pulumi.ComponentResource):
     """The minimum is the service's own, so that a new revision does not have to be warmed apart from the old one."""
 
     def __init__(
-        self, name: str, settings: ServiceSettings, placing: Placing, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        settings: ServiceSettings,
+        placing: Placing,
+        after: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("regreen:staging:CloudRunService", name, None, opts)
         arguments: dict[str, Any] = {
@@ -52,7 +58,10 @@ class CloudRunService(pulumi.ComponentResource):
             "deletion_protection": False,
         }
         arguments |= placing.arguments("services", name, settings)
-        self.service = cloudrunv2.Service(name, **arguments, opts=placing.options(self, "services", name))
+        # What a component depends on, its children do not: the service itself has to wait.
+        self.service = cloudrunv2.Service(
+            name, **arguments, opts=placing.options(self, "services", name, depends_on=list(after))
+        )
         self.invokers = [
             cloudrunv2.ServiceIamMember(
                 granted(name, member),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import pulumi
@@ -37,6 +37,7 @@ class LoadBalancer(pulumi.ComponentResource):
         backends: Mapping[str, BackendSettings],
         url_maps: Mapping[str, UrlMapSettings],
         placing: Placing,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("regreen:staging:LoadBalancer", name, None, opts)
@@ -52,7 +53,7 @@ class LoadBalancer(pulumi.ComponentResource):
             key: compute.URLMap(
                 key,
                 **{"project": placing.project, **placing.arguments("urlMaps", key, settings)},
-                opts=placing.options(self, "urlMaps", key, depends_on=list(self.backends.values())),
+                opts=placing.options(self, "urlMaps", key, depends_on=[*self.backends.values(), *after]),
             )
             for key, settings in url_maps.items()
         }

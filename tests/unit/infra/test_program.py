@@ -1,110 +1,88 @@
-"""The program, with the engine's own mocks: what would be registered, in the provider's words."""
+"""The program, with the engine's own mocks: which components it declares, in which order, and what it asks for meanwhile."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 import pytest
 
+from infra.config import SECTIONS
+from infra.live import LIVE
 from infra.program import build
+from tests.unit.infra.graphs import HIDDEN, PROJECT, REGION, Graph
+
+#: One resource of every section that a stack's file may hold.
+EVERYTHING: dict[str, dict[str, Any]] = {
+    "services": {"api": {"image": "registry/api:1"}},
+    "backends": {"api-backend": {}},
+    "buckets": {"assets": {"keep": {"location": "US"}}},
+    "backendBuckets": {"static": {"bucket": "assets", "cdn": True}},
+    "urlMaps": {"staging-lb": {}},
+    "keyRings": {"staging": {"location": "us"}},
+    "keys": {"data": {"ring": "projects/staging-twin/locations/us/keyRings/staging", "rotation": 7776000}},
+    "datasets": {"market": {"location": "US"}},
+    "secrets": {"signing-key": {}},
+    "databases": {"staging-db": {"keep": {"databaseVersion": "POSTGRES_16"}}},
+    "caches": {"staging-cache": {"memory": 1}},
+}
 
 
-@dataclass
-class Recorded(pulumi.runtime.Mocks):
-    """Every resource that the program registers."""
-
-    made: list[pulumi.runtime.MockResourceArgs] = field(default_factory=list)
-
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[Any, Any]]:
-        self.made.append(args)
-        return args.name, dict(args.inputs)
-
-    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        raise AssertionError(f"the program must not ask for anything while it is planned: {args.token}")
+def test_an_empty_configuration_declares_nothing() -> None:
+    assert Graph.of().made == []
 
 
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
-    # The SDK makes event loops, in this thread and in its own, and closes none; another test may have left none behind.
-    made: list[asyncio.AbstractEventLoop] = []
-    new_event_loop = asyncio.new_event_loop
+def test_every_section_is_declared_once_under_its_own_type() -> None:
+    declared = Graph.of(**EVERYTHING).types()
 
-    def kept() -> asyncio.AbstractEventLoop:
-        made.append(new_event_loop())
-        return made[-1]
-
-    monkeypatch.setattr(asyncio, "new_event_loop", kept)
-    asyncio.set_event_loop(kept())
-    mocks = Recorded()
-    pulumi.runtime.set_mocks(mocks, project="regreen-staging", stack="twin")
-    yield mocks
-    asyncio.set_event_loop(None)
-    for loop in made:
-        loop.close()
+    assert sorted(declared) == sorted(SECTIONS[section].token for section in EVERYTHING)
 
 
-def run(recorded: Recorded, **sections: Any) -> list[pulumi.runtime.MockResourceArgs]:
-    @pulumi.runtime.test  # type: ignore[untyped-decorator]
-    def program() -> None:
-        build({"project": "staging-twin", "region": "us-central1", **sections})
-
-    program()
-    return recorded.made
+def test_every_section_but_those_of_others_is_part_of_the_program() -> None:
+    assert set(SECTIONS) - set(EVERYTHING) == {"endpointGroups"}  # described for adoption of backends; never changed
 
 
-def of_type(made: list[pulumi.runtime.MockResourceArgs], token: str) -> pulumi.runtime.MockResourceArgs:
-    (found,) = (item for item in made if item.typ == token)
-    return found
-
-
-def test_a_service_is_sized_where_the_provider_looks(recorded: Recorded) -> None:
-    made = run(
-        recorded,
-        services={
-            "api": {
-                "image": "registry/api:1",
-                "minInstances": 1,
-                "requestTimeout": 300,
-                "env": {"A": "1"},
-                "secrets": {"B": {"secret": "b", "version": "2"}},
-                "invokers": ["allUsers"],
-                "keep": {"traffics": [{"tag": "theirs", "revision": "api-1"}]},
-            }
-        },
+def test_services_come_after_the_secrets_that_they_refer_to() -> None:
+    graph = Graph.of(
+        secrets={"stripe-key": {"accessors": ["serviceAccount:a@p.iam.gserviceaccount.com"]}},
+        services={"api": {"image": "registry/api:1"}},
     )
-    inputs = of_type(made, "gcp:cloudrunv2/service:Service").inputs
-    assert inputs["scaling"] == {"minInstanceCount": 1}
-    assert inputs["template"]["timeout"] == "300s"
-    assert inputs["traffics"] == [{"tag": "theirs", "revision": "api-1"}]
-    assert inputs["template"]["containers"][0]["envs"] == [
+
+    assert {item.name for item in graph.all("SecretIamMember")} | {"stripe-key"} <= graph.one("Service").after
+
+
+def test_a_url_map_comes_after_the_backend_buckets_that_it_sends_paths_to() -> None:
+    assert "static" in Graph.of(**EVERYTHING).one("URLMap").after
+
+
+def test_nothing_is_an_output_but_the_address_of_a_service() -> None:
+    outputs = Graph.of(**EVERYTHING).outputs
+
+    assert {name: sorted(found) for name, found in outputs.items() if found} == {"api": ["uri"]}
+
+
+def test_an_unknown_setting_stops_the_program() -> None:
+    with pytest.raises(Exception, match="services/api: unknown setting 'minInstance'"):
+        Graph.of(services={"api": {"minInstance": 1}})
+
+
+def test_a_value_that_stays_as_it_is_live_reaches_the_engine_as_a_secret() -> None:
+    asked = []
+
+    def live(service: str, container: int, variable: str) -> str:
+        asked.append((service, container, variable))
+        return "hunter2"
+
+    services = {"api": {"image": "i", "env": {"A": "1", "STRIPE_KEY": LIVE}}}
+    graph = Graph(lambda: build({"project": PROJECT, "region": REGION, "services": services}, live))
+
+    assert graph.one("Service").inputs["template"]["containers"][0]["envs"] == [
         {"name": "A", "value": "1"},
-        {"name": "B", "valueSource": {"secretKeyRef": {"secret": "b", "version": "2"}}},
+        {"name": "STRIPE_KEY", "value": HIDDEN},
     ]
-    grant = of_type(made, "gcp:cloudrunv2/serviceIamMember:ServiceIamMember")
-    assert (grant.inputs["role"], grant.inputs["member"]) == ("roles/run.invoker", "allUsers")
+    assert asked == [("api", 0, "STRIPE_KEY")]
 
 
-def test_no_secret_version_is_ever_part_of_the_program(recorded: Recorded) -> None:
-    made = run(recorded, secrets={"stripe-key": {"accessors": ["serviceAccount:a@p.iam.gserviceaccount.com"]}})
-    types = {item.typ for item in made}
-    assert "gcp:secretmanager/secret:Secret" in types
-    assert "gcp:secretmanager/secretVersion:SecretVersion" not in types
-
-
-def test_a_url_map_keeps_the_rules_of_others(recorded: Recorded) -> None:
-    matchers = [{"name": "theirs", "defaultService": "x", "pathRules": [{"paths": ["/legacy/*"], "service": "y"}]}]
-    made = run(recorded, urlMaps={"staging-lb": {"pathMatchers": matchers, "keep": {"defaultService": "x"}}})
-    found = of_type(made, "gcp:compute/uRLMap:URLMap")
-    assert found.inputs["pathMatchers"] == matchers
-    assert found.inputs["defaultService"] == "x"
-
-
-def test_an_adopted_resource_carries_its_import_id(recorded: Recorded) -> None:
-    live = "projects/staging-twin/locations/us-central1/services/web"
-    made = run(recorded, services={"web": {"image": "registry/web:1"}}, imports={"services/web": live})
-    service = of_type(made, "gcp:cloudrunv2/service:Service")
-    assert service.resource_id == live
+def test_without_a_way_to_read_it_such_a_value_stops_the_program() -> None:
+    with pytest.raises(pulumi.RunError, match="services/api: STRIPE_KEY is left as it is live"):
+        Graph.of(services={"api": {"image": "i", "env": {"STRIPE_KEY": LIVE}}})
