@@ -63,6 +63,7 @@ def twin_place(environment: Environment, folder: Path, *, engine: bool) -> Itera
             if engine:
                 projects = folder / "pulumi" / "projects"
                 _equip(place, projects, lambda found: cleanup.enter_context(_rehearsal(folder, google, found)))
+            cleanup.callback(place.google.close)
             yield place
 
 
@@ -75,7 +76,9 @@ def found_place(environment: Environment, folder: Path) -> Iterator[Place]:
     found.up(folder, environment.project.id)
     try:
         with surroundings(_own_authority(env(folder), folder)):
-            yield Place(environment, Reach(), _google(environment), no_engine="a diagnosis only")
+            place = Place(environment, Reach(), _google(environment), no_engine="a diagnosis only")
+            with contextlib.closing(place.google):
+                yield place
     finally:
         down(folder)
 
@@ -90,7 +93,8 @@ def google_place(environment: Environment, *, engine: bool) -> Iterator[Place]:
         if stack.backend:
             variables["PULUMI_BACKEND_URL"] = stack.backend
         _equip(place, cache_root() / "stacks" / environment.name, lambda _: variables)
-    yield place
+    with contextlib.closing(place.google):
+        yield place
 
 
 def _own_authority(variables: dict[str, str], folder: Path) -> dict[str, str]:

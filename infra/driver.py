@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
 import subprocess
@@ -40,6 +41,11 @@ _NEVER: Final = datetime.fromtimestamp(0, UTC)
 
 class DriverError(Exception):
     """The engine refused, or was refused; nothing that is not said here was changed."""
+
+    @property
+    def first(self) -> str:
+        """The first complaint: what follows it in an update is mostly its consequence."""
+        return str(self).split("; expected resource operations", 1)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +88,17 @@ class Outcome:
 
 class Driver:
     """One stack of one project. `variables` are all that the engine and its plugins see of the environment on top of this
-    process's own. Raises ProductionError for names that look like production.
+    process's own; `secrets_provider` is the URL of a key (`gcpkms://…`), else a passphrase. Raises ProductionError for names that look like production.
     """
 
     def __init__(
         self, engine: Engine, folder: Path, project: str, stack: str, variables: Mapping[str, str], *,
-        config: Mapping[str, str] | None = None, max_changes: int = 100, labels: Sequence[str] = (),
+        config: Mapping[str, str] | None = None, max_changes: int = 100, labels: Sequence[str] = (), secrets_provider: str = "",
     ) -> None:  # fmt: skip
         refuse_production(project, stack, variables.get("GOOGLE_CLOUD_PROJECT", ""), *labels)
         self._engine, self._folder, self._project, self._stack = engine, folder, project, stack
         self._variables, self._config, self._max = dict(variables), dict(config or {}), max_changes
+        self._secrets_provider = secrets_provider
         self._chosen: auto.Stack | None = None
         self._clean = False
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -262,6 +269,7 @@ class Driver:
                 work_dir=str(self._folder),
                 env_vars=self._variables,
                 pulumi_command=_command(self._engine),
+                secrets_provider=self._secrets_provider or None,
                 project_settings=auto.ProjectSettings(name=self._project, runtime="python"),
             )
             with _said(_Seen()):
@@ -327,6 +335,9 @@ class _Seen:
 def _said(seen: _Seen) -> Iterator[None]:
     """Errors of the engine in its own words, without its whole output (which could hold values)."""
     import pulumi.automation as auto
+
+    # Where an update fails, the program's server is told to stop in the middle of a call and logs the trace of it.
+    logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
 
     try:
         yield

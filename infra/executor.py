@@ -41,7 +41,7 @@ class PulumiExecutor:
         self._driver = Driver(
             engine, folder / PROJECT, PROJECT, environment.stack.name, variables,
             config={"gcp:project": environment.project.id, "gcp:region": environment.project.region},
-            max_changes=_without_limit(), labels=labels,
+            max_changes=_without_limit(), labels=labels, secrets_provider=environment.stack.secrets_provider,
         )  # fmt: skip
         self._plans: dict[str, tuple[engine_driver.Preview, Callable[[], None]]] = {}
 
@@ -110,8 +110,32 @@ class PulumiExecutor:
                 ]
                 found = self._driver.preview(program)
             grants = frozenset(item.urn for item in gone if _is_grant(item.type))
-            done = self._driver.up(program, found, allow=grants)
-        return Outcome(tuple(item for item in _operations(done.operations) if item.kind != "same"), tuple(evidence))
+            done, said = self._put_back(program, found, grants)
+        return Outcome(
+            tuple(item for item in _operations(tuple(done)) if item.kind != "same"), (*evidence, *dict.fromkeys(said))
+        )
+
+    def _put_back(
+        self, program: Callable[[], None], preview: engine_driver.Preview, allow: frozenset[str]
+    ) -> tuple[list[engine_driver.Operation], list[str]]:
+        """Apply an older state. It may be one that did not work then either (an image that is not there): what the engine
+        complains of is passed on as evidence, as long as each round brings the live state nearer to it.
+        """
+        done: list[engine_driver.Operation] = []
+        said: list[str] = []
+        while True:
+            try:
+                return [*done, *self._driver.up(program, preview, allow=allow).operations], said
+            except DriverError as error:
+                again = self._driver.preview(program, refresh=True)
+                if len(again.changes) >= len(preview.changes):
+                    raise
+                still = {item.urn for item in again.changes}
+                done += [item for item in preview.changes if item.urn not in still]
+                said.append(f"as it was before, it does not work: {error.first}")
+                if not again.changes:
+                    return done, said
+                preview = again
 
     def abandon(self) -> str:
         with _said():

@@ -65,8 +65,11 @@ def _undo(
     if not chosen:
         if not remedy and run not in history.ended:
             journal.write(
-                Entry(run, start.phase, Step.FAILED, data={"ends": True, "reason": "undone before any effect"})
-            )
+                Entry(
+                    run, start.phase, Step.FAILED, data={"ends": True, "reason": "undone before any effect"},
+                    source=start.source,
+                )
+            )  # fmt: skip
         messages.append(f"run {run} has nothing to undo")
         return UndoResult(run, (), start.branch, repository.commit(f"refs/heads/{start.branch}"), tuple(messages))
     branch = start.branch
@@ -84,10 +87,11 @@ def _undo(
         "whole": not remedy,
     }
     digests = {"old": tip, "new": new}
-    intent = journal.write(Entry(run, start.phase, Step.INTEND, remedy, digests, data))
+    intent = journal.write(Entry(run, start.phase, Step.INTEND, remedy, digests, data, source=start.source))
     commits.move(branch, new, tip, f"undo {run} {remedy}".rstrip())
+    done = {"intend": intent.sequence}
     journal.write(
-        Entry(run, start.phase, Step.UNDONE, remedy, digests, {"intend": intent.sequence}, time.perf_counter() - begun)
+        Entry(run, start.phase, Step.UNDONE, remedy, digests, done, time.perf_counter() - begun, start.source)
     )
     if removed:
         messages.append(f"branch {branch} is removed: the run had made it")

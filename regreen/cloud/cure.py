@@ -142,6 +142,7 @@ def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings
     old = run.tip
     _commit(run, remedy.ID, changes, findings, preview)
     done: list[str] = []
+    step = ""
     try:
         outcome = run.executor.apply(preview) if preview.changes else Outcome(())
         evidence = [*map(str, outcome.operations), *outcome.evidence]
@@ -152,6 +153,8 @@ def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings
     except ExecutorError as error:
         stays = _undo(run, old, before, remedy, done)
         word = f"and what was done stays: {', '.join(stays)}" if stays else "and it was taken back"
+        if step and step not in done and run.executor.one_way(step):
+            word += f"; {step} itself may have done a part of its work, which nobody takes back"
         _drop(run, changes, f"applying it failed, {word}: {error}", findings)
         return
     run.operations += len(preview.changes)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import regreen
-from regreen.cloud.look import CloudSight
+from regreen.cloud.look import DRIFT, CloudSight
 from regreen.cloud.work import CloudWork
+from regreen.facts.cloud import Measurement, Snapshot
 from regreen.gates import Evidence, TestEvidence, judge_gate, tick
 from regreen.model import Finding
 from regreen.plan import Phase, Plan
@@ -43,6 +44,8 @@ def record_of(
     needs_engine = any(entry.built for entry in phase.remedies)
     if no_engine and needs_engine:
         run.messages.append(f"not run: {no_engine}")
+    if run.applied and not run.options.dry_run:
+        run.messages += _behaviour(before.snapshot, after.snapshot)
     code = 0 if gate.state in (GateState.PASS, GateState.DECIDED) and not waiting else 1
     if phase.remedies == () and not phase.gate:
         code = 0  # a phase that only diagnoses: what it found is for later phases
@@ -88,6 +91,18 @@ def record_of(
         version=regreen.__version__,
         python=platform.python_version(),
     )
+
+
+def _behaviour(before: Snapshot, after: Snapshot) -> list[str]:
+    """What experiments saw before and after, one line each: settings can be right and nothing work."""
+    pairs = ((name, before.measured(name), found) for name, found in after.measurements.items() if name != DRIFT)
+    return [f"by behaviour, {name}: {_seen(old)} → {_seen(new)}" for name, old, new in sorted(pairs)]
+
+
+def _seen(found: Measurement) -> str:
+    if found.error:
+        return f"not known ({found.error})"
+    return found.seen if found.value < 0 else f"{found.seen} ({found.value:.3g} {found.unit})"
 
 
 def _said(run: CloudWork, finding: Finding) -> str:

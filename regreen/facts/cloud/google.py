@@ -71,6 +71,12 @@ class Google:
         yield held
         self._idle.append(held)  # not after an error: what is left on its wire nobody knows
 
+    def close(self) -> None:
+        """Close the connections that were kept for the next calls."""
+        for held in self._idle:
+            held.close()
+        self._idle.clear()
+
     def call(self, api: str, version: str, method: str, **parameters: Any) -> dict[str, Any]:
         """Call `projects.locations.services.list`-like methods. Raises CloudError."""
         return self._execute(self._request(api, version, method, parameters))
