@@ -35,7 +35,8 @@ def start(folder: Path, **options: Any) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     read_end, write_end = os.pipe()
     settings = json.dumps({"folder": str(folder), "ready": write_end, **options})
-    with (folder / "staging.log").open("wb") as output:
+    output = (folder / "staging.log").open("w+b")
+    try:
         holder = subprocess.Popen(
             [sys.executable, "-m", "twin.staging_keeper", settings],
             cwd=_ROOT,
@@ -45,21 +46,23 @@ def start(folder: Path, **options: Any) -> dict[str, Any]:
             pass_fds=[write_end],
             start_new_session=True,
         )
-    os.close(write_end)
-    try:
+        os.close(write_end)
         readable, _, _ = select.select([read_end], [], [], _START_LIMIT)
         said = os.read(read_end, 10) if readable else b""
+        if not said:
+            holder.terminate()
+            holder.wait(30)
+            output.seek(0)  # by its handle: the holder takes its folder with it
+            last = output.read().decode(errors="replace").strip().splitlines()[-3:]
     except KeyboardInterrupt:
         holder.terminate()
         holder.wait(30)
         raise
     finally:
         os.close(read_end)
+        output.close()
     if not said:
-        holder.terminate()
-        holder.wait(30)
-        tail = (folder / "staging.log").read_text(errors="replace").strip().splitlines()[-3:]
-        raise TwinError("staging did not come up; the end of " + str(folder / "staging.log") + ":\n" + "\n".join(tail))
+        raise TwinError("staging did not come up; the last that it said:\n" + "\n".join(last))
     holder.returncode = 0  # it stays, on purpose; `stop` ends it
     facts = find(folder)
     if facts is None:
