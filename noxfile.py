@@ -37,11 +37,6 @@ nox.options.sessions = list(ORDER)
 SOURCES = (
     "regreen", "checks", "remedies", "infra", "twin", "console", "bench", "scripts", "tests", "tasks.py", "noxfile.py",
 )  # fmt: skip
-MARKER_CHECKS = "code.markers-registered,code.markers-spelled,code.pytest-config-unique,code.strict-markers-effective"
-IMPORT_CHECKS = (
-    "code.source-readable,code.imports-resolve,code.imports-acyclic,code.import-paths-consistent,"
-    "code.dependencies-declared,code.optional-imports-guarded,code.bases-linearize"
-)
 STAGES = Stages(ROOT, sys.argv[1:])
 atexit.register(STAGES.close)
 
@@ -85,10 +80,13 @@ def tier(session: nox.Session, *arguments: str) -> None:
 
 @stage
 def lint(session: nox.Session) -> None:
-    """Style, layers, and generated documents that are up to date."""
+    """Style, layers, workflows, and generated documents that are up to date."""
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports", "--no-cache")
+    workflows = sorted(str(path) for path in (ROOT / ".github" / "workflows").glob("*.yml"))
+    session.run("actionlint", "-shellcheck=", "-pyflakes=", *workflows)
+    session.run("zizmor", "--offline", "--no-progress", "--quiet", ".github", "action.yml")
     session.run("invoke", "docs", "--check")
 
 
@@ -102,9 +100,9 @@ def typecheck(session: nox.Session) -> None:
 def markers(session: nox.Session) -> None:
     """Every marker is registered, and pytest 8.4 and 9 both refuse one that is not."""
     if target := value(session.posargs, "--target"):
-        session.run("invoke", "diagnose", "--target", target, "--only", MARKER_CHECKS)
+        session.run("invoke", "markers", "--target", target)
         return
-    session.run("invoke", "diagnose", "--target", ".", "--only", MARKER_CHECKS)
+    session.run("invoke", "markers", "--target", ".")
     older = Path(session.create_tmp()) / "pytest-8"
     session.run(
         "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(older), "-r", "requirements/pytest-8.txt"
@@ -122,7 +120,7 @@ def markers(session: nox.Session) -> None:
 def imports(session: nox.Session) -> None:
     """Everything compiles, and every import resolves to something that is there."""
     target = value(session.posargs, "--target") or "."
-    session.run("invoke", "diagnose", "--target", target, "--only", IMPORT_CHECKS)
+    session.run("invoke", "imports", "--target", target)
 
 
 @stage

@@ -15,7 +15,7 @@ from invoke.program import Program
 from invoke.tasks import task
 
 import regreen
-from console import catalogues, tasks_export
+from console import catalogues, tasks_checks, tasks_export
 from console.ending import end as _end
 from console.ending import place as _place
 from regreen import commands
@@ -205,8 +205,12 @@ def bench(
 
             measure()
             return commands.OK
+        if what == "infra":
+            from bench.infra import main as measure_infra
+
+            return measure_infra()
         if what != "code":
-            raise commands.UsageError(f"bench {what}: choose code or twin")
+            raise commands.UsageError(f"bench {what}: choose code, twin or infra")
         from bench.code import main
 
         return main(commands.folder(target) if target else None, files, rounds, output)
@@ -471,12 +475,28 @@ def infra_preview(c: Context, environment: str = "twin", target: str = ".") -> N
     _end(lambda: stack.preview(cloud.environment_of(environment, Path(target)), commands.folder(target)))
 
 
-@task(name="up", help={**_ENVIRONMENT, "yes": "apply without asking"})
-def infra_up(c: Context, environment: str = "twin", target: str = ".", yes: bool = False) -> None:
+@task(
+    name="up",
+    help={
+        **_ENVIRONMENT,
+        "yes": "apply without asking",
+        "plan": "apply without asking, if this is the plan of that name, which `invoke infra.preview` printed",
+    },
+)
+def infra_up(c: Context, environment: str = "twin", target: str = ".", yes: bool = False, plan: str = "") -> None:
     """Preview the stack's file, and apply just that."""
     from console import cloud, stack
 
-    _end(lambda: stack.up(cloud.environment_of(environment, Path(target)), commands.folder(target), yes=yes))
+    _end(lambda: stack.up(cloud.environment_of(environment, Path(target)), commands.folder(target), yes=yes, plan=plan))
+
+
+@task(name="restore", help={"environment": _ENVIRONMENT["environment"], "stack": "the older stack file"})
+def infra_restore(c: Context, stack: str, environment: str = "twin") -> None:
+    """Take the environment back to an older stack file; what that does not know is kept, but no longer managed."""
+    from console import cloud
+    from console.stack import restore
+
+    _end(lambda: restore(cloud.environment_of(environment), Path(stack)))
 
 
 @task(name="drift", help={**_ENVIRONMENT, "heal": "bring back what the stack's file says"})
@@ -498,7 +518,10 @@ def infra_env(c: Context, environment: str = "twin") -> None:
 namespace = Collection(diagnose, remediate, undo, report, ratchet, trends, bench, docs, status, setup)
 namespace.add_collection(Collection("twin", twin_up, twin_down, twin_reset, twin_env))
 namespace.add_collection(Collection("staging", staging_up, staging_down, staging_env))
-namespace.add_collection(Collection("infra", infra_adopt, infra_preview, infra_up, infra_drift, infra_env))
+namespace.add_collection(
+    Collection("infra", infra_adopt, infra_preview, infra_up, infra_restore, infra_drift, infra_env)
+)
+tasks_checks.add_to(namespace)
 tasks_export.add_to(namespace)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import sys
@@ -43,14 +44,24 @@ def adopt(environment: Environment, target: Path) -> int:
 
 
 def preview(environment: Environment, target: Path) -> int:
-    """What the stack's file would change. Exit code 1 for a plan that is never applied."""
+    """What the stack's file would change, and the name to approve it by. Exit code 1 for a plan that is never applied."""
     with open_place(environment, engine=True, start=False) as place:
         found = _executor(place).preview(_desired(target / environment.stack.file))
+    print(f"plan: {agreement(found)}")
     return _told(found, environment)
 
 
-def up(environment: Environment, target: Path, *, yes: bool) -> int:
-    """Preview, and apply just that; then drop the import options of what was adopted. Asks first, except with `yes`."""
+def agreement(found: Preview) -> str:
+    """The name of a plan, the same wherever and whenever it is made: the stack file's content, and every operation."""
+    told = sorted(str(item) for item in found.operations)
+    return hashlib.sha256(found.content + "\0".join(told).encode()).hexdigest()[:16]
+
+
+def up(environment: Environment, target: Path, *, yes: bool, plan: str = "") -> int:
+    """Preview, and apply just that; then drop the import options of what was adopted. Asks first, except with `yes`.
+
+    `plan` is the name of the plan that somebody approved: any other plan is not applied (exit code 1).
+    """
     path = target / environment.stack.file
     with open_place(environment, engine=True, start=False) as place:
         executor = _executor(place)
@@ -58,9 +69,12 @@ def up(environment: Environment, target: Path, *, yes: bool) -> int:
         found = executor.preview(content)
         if (code := _told(found, environment)) != OK:
             return code
+        if plan and plan != agreement(found):
+            print(f"nothing was changed: this is plan {agreement(found)}, not {plan}; look at it, and approve it anew")
+            return FINDINGS
         if found.changes:
             _admit(executor, environment)
-            if not yes and not _agreed(environment):
+            if not yes and not plan and not _agreed(environment):
                 print("nothing was changed")
                 return FINDINGS
             done = executor.apply(found)
@@ -100,14 +114,29 @@ def drift(environment: Environment, target: Path, *, heal: bool) -> int:
         return FINDINGS if left else OK
 
 
+def restore(environment: Environment, older: Path) -> int:
+    """Back to an older stack file: what it does not know leaves the stack and lives on. Raises what the engine refuses."""
+    content = _desired(older)
+    with open_place(environment, engine=True, start=False) as place:
+        executor = _executor(place)
+        _admit(executor, environment)
+        done = executor.restore(content)
+    _list(done.operations)
+    for line in done.evidence:
+        print(f"  {line}")
+    print(f"{environment.name} is back at {older}")
+    return OK
+
+
 def variables(environment: Environment) -> int:
     """Print what a shell needs so that the `pulumi` command works on the environment's own stack."""
     before = dict(os.environ)
     with open_place(environment, engine=True, start=False) as place:
         _executor(place)
         found = place.variables
+    # The provider that this command started ends with it: the shell's engine starts its own.
     for name, value in sorted(found.items()):
-        if before.get(name) != value:
+        if before.get(name) != value and name != "PULUMI_DEBUG_PROVIDERS":
             print(f"export {name}={shlex.quote(value)}")
     return OK
 
