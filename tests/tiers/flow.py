@@ -41,6 +41,11 @@ class Flow:
         self.pace(rate=rate, count=first + count - 1)
         return range(first, first + count)
 
+    def more_after(self, last: int, count: int) -> range:
+        """The same while the warehouse cannot be asked: it stands at `last`."""
+        self.pace(rate=0, count=last + count)
+        return range(last + 1, last + count + 1)
+
     def wait(self, last: int, within: float = 30.0) -> None:
         """Until the warehouse has a trade and all before it."""
         eventually(lambda: int(self.watermark()["warehouse"]) >= last, within)

@@ -47,6 +47,7 @@ class WriterWorker:
         self._offset = 0
         self._said = 0.0
         self._asked = 0.0
+        self._graph_lacks = False
         self.stored = self.repeated = self.rejected = 0
         self.trouble: dict[str, str] = {"warehouse": "not asked yet"}
 
@@ -144,7 +145,9 @@ class WriterWorker:
 
     async def _follow_with(self, trades: Sequence[Trade]) -> None:
         """Graph and cache after the warehouse: their loss is said, and does not stop the stream."""
-        if "graph" not in self.trouble:
+        if "graph" in self.trouble or self._graph_lacks:
+            self._graph_lacks = True
+        else:
             try:
                 # The stream does not wait for a graph that hangs: it catches up later.
                 with BATCH_SECONDS.labels("graph").time():
@@ -152,6 +155,7 @@ class WriterWorker:
                         await self.graph.store(trades)
             except Exception as error:
                 self.trouble["graph"] = f"{type(error).__name__}: {error}"
+                self._graph_lacks = True
         newest = {trade.symbol: trade for trade in trades}
         try:
             async with self.cache.pipeline(transaction=False) as pipe:
@@ -164,9 +168,13 @@ class WriterWorker:
 
     async def _follow(self) -> None:
         """Bring the graph to the warehouse's watermark."""
+        lacks = self._graph_lacks or "graph" in self.trouble
         behind = await self.graph.watermark() + 1
+        # Not earlier: a newer batch in the graph would hide from its watermark what it lacks. What is passed over from
+        # here on is for the next round.
+        self._graph_lacks = False
         target = await asyncio.to_thread(self.warehouse.watermark)
-        if "graph" in self.trouble or behind + BATCH < target:
+        if lacks or behind + BATCH < target:
             while behind <= target:
                 texts = await asyncio.to_thread(lambda: list(self.warehouse.texts(behind, BATCH)))
                 if not texts:
