@@ -41,18 +41,20 @@ def undo(target: Path, run: str, options: Options, remedy: str = "", *, cascade:
         journal = Journal(repository.state / "journal.jsonl", options.checkpoint)
         messages = [left] if left else []
         messages += settle(journal, repository)
-        return _undo(repository, commits, journal, run, remedy, cascade, messages)
+        return undo_held(repository, commits, journal, run, messages, remedy, cascade=cascade)
 
 
-def _undo(
+def undo_held(
     repository: Repository,
     commits: Commits,
     journal: Journal,
     run: str,
-    remedy: str,
-    cascade: bool,
     messages: list[str],
+    remedy: str = "",
+    *,
+    cascade: bool = False,
 ) -> UndoResult:
+    """As `undo`, for whoever holds the target's lock and has settled its journal."""
     begun = time.perf_counter()
     history = read_history(journal)
     start = history.start(run)

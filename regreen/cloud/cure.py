@@ -13,6 +13,7 @@ from regreen.cloud.look import CloudSight
 from regreen.cloud.work import CloudWork
 from regreen.facts.cloud import CloudRemedy
 from regreen.facts.cloud.edit import splices
+from regreen.facts.cloud.stack import IMPORTS
 from regreen.facts.source import GitTree
 from regreen.journal import Entry, Step
 from regreen.model import Change, Finding, Refusal, Undo, compose
@@ -79,11 +80,7 @@ def _adopt(run: CloudWork, document: StackFile) -> None:
     snapshot = run.eye.read(run.executor.adopts(run.environment), ())
     content = run.executor.adopt(document, snapshot, run.environment)
     preview = run.executor.preview(content)
-    strange = [item for item in preview.changes if item.kind != "import" or item.properties]
-    if strange:
-        raise ExecutorError(
-            f"adoption stopped: the engine would {strange[0]}; taking over may import and change nothing that is there"
-        )
+    _only_imports(preview)
     if run.options.dry_run:
         run.messages.append(f"would adopt {len(preview.changes)} live resources into {run.environment.stack.file}")
         return
@@ -100,9 +97,32 @@ def _adopt(run: CloudWork, document: StackFile) -> None:
     except ExecutorError:
         _back(run, old, ADOPTION)
         raise
-    run.messages.append(
-        f"{len(preview.changes)} live resources were adopted into {run.environment.stack.file}; none was changed"
-    )
+    _settle_adoption(run, len(preview.changes))
+
+
+def finish_adoption(run: CloudWork) -> bool:
+    """Go on with an adoption that was interrupted, or that somebody began by hand; False where there is none."""
+    if run.options.dry_run or not run.document().get(IMPORTS):
+        return False
+    preview = run.executor.preview(run.content())
+    _only_imports(preview)
+    if preview.changes:
+        run.executor.apply(preview)
+    _settle_adoption(run, len(preview.changes))
+    return True
+
+
+def _only_imports(preview: Preview) -> None:
+    strange = [item for item in preview.changes if item.kind != "import" or item.properties]
+    if strange:
+        raise ExecutorError(
+            f"adoption stopped: the engine would {strange[0]}; taking over may import and change nothing that is there"
+        )
+
+
+def _settle_adoption(run: CloudWork, count: int) -> None:
+    """Drop the import options once a second preview is empty."""
+    run.messages.append(f"{count} live resources were adopted into {run.environment.stack.file}; none was changed")
     taken = run.document()
     settled = run.executor.adopted(taken)
     again = run.executor.preview(settled)
@@ -151,7 +171,7 @@ def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings
                 evidence.append(run.executor.step(step))
                 done.append(step)
     except ExecutorError as error:
-        stays = _undo(run, old, before, remedy, done)
+        stays = take_back(run, old, before, remedy.ID, done)
         word = f"and what was done stays: {', '.join(stays)}" if stays else "and it was taken back"
         if step and step not in done and run.executor.one_way(step):
             word += f"; {step} itself may have done a part of its work, which nobody takes back"
@@ -167,16 +187,16 @@ def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings
         if remedy.UNDO is Undo.NONE:
             run.messages.append(f"{remedy.ID} is one-way and left {first.check} on {first.subject}: a person must look")
         else:
-            _undo(run, old, before, remedy, done)
+            take_back(run, old, before, remedy.ID, done)
             word = "something new is wrong" if fresh else "the finding is still there"
             _drop(run, changes, f"taken back: {word}: {first.check} on {first.where}: {first.observed}", findings)
-            run.sight = run.eye.look(experiments=False)
+            run.sight = joined(run.sight, run.eye.look(experiments=False))
             return
-    run.sight = _joined(run.sight, sight)
+    run.sight = joined(run.sight, sight)
     _applied(run, changes, findings, run.tip, evidence)
 
 
-def _joined(old: CloudSight, new: CloudSight) -> CloudSight:
+def joined(old: CloudSight, new: CloudSight) -> CloudSight:
     """The new sight, with the verdicts of checks that it left out as they were."""
     seen = {verdict.check for verdict in new.raw.verdicts}
     keep = tuple(item for item in old.raw.verdicts if item.check not in seen)
@@ -250,15 +270,15 @@ def _commit(
     run.tip, run.exists = new, True
 
 
-def _undo(run: CloudWork, old: str, before: bytes, remedy: CloudRemedy, steps: Sequence[str]) -> list[str]:
+def take_back(run: CloudWork, old: str, before: bytes, remedy: str, steps: Sequence[str]) -> list[str]:
     """The file and the environment as they were before a remedy that failed; the steps that stay, because they are one-way."""
     stays = [step for step in steps if run.executor.one_way(step)]
     for step in reversed(steps):
         if step not in stays:
             run.executor.unstep(step)
-    _back(run, old, remedy.ID)
+    _back(run, old, remedy)
     if before:
-        run.messages += [f"{remedy.ID}: {line}" for line in run.executor.restore(before).evidence]
+        run.messages += [f"{remedy}: {line}" for line in run.executor.restore(before).evidence]
     return stays
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from regreen.apply import Commits
-from regreen.cloud.cure import cure
+from regreen.cloud.cure import cure, finish_adoption
 from regreen.cloud.drift import drifted, stack_at
 from regreen.cloud.executor import Executor, ExecutorError, refusal, too_much
 from regreen.cloud.look import DRIFT, CloudEye, Read
 from regreen.cloud.record import record_of
+from regreen.cloud.resume import take_up
 from regreen.cloud.windows import outside
 from regreen.cloud.work import CloudWork
 from regreen.decisions import read_decisions
@@ -27,8 +29,9 @@ from regreen.facts.cloud import CloudCheck, CloudRemedy
 from regreen.facts.source import GitTree
 from regreen.journal import Entry, Journal, Step
 from regreen.lock import locked
+from regreen.model import Undo
 from regreen.plan import Phase, Plan
-from regreen.run.base import find_base, fork_of, locate, require_free
+from regreen.run.base import abandon, find_base, fork_of, locate, require_free
 from regreen.run.history import run_folder, save_record, settle
 from regreen.run.order import require_order
 from regreen.run.record import RunRecord, Timing
@@ -67,10 +70,14 @@ def remediate_cloud(
     chosen = plan.phase(phase)
     repository, messages = locate(target, options)
     what = f"remediate phase {phase} of environment {environment.name}"
-    with locked(repository.state, what) as left, Commits(repository, dry=options.dry_run) as commits:
+    with (
+        nullcontext("") if options.dry_run else locked(repository.state, what) as left,
+        Commits(repository, dry=options.dry_run, checkpoint=options.checkpoint) as commits,
+    ):
         messages += [left] if left else []
         journal = Journal(repository.state / "journal.jsonl", options.checkpoint)
-        messages += settle(journal, repository)
+        if not options.dry_run:
+            messages += settle(journal, repository)
         source = "twin" if environment.kind == "twin" else "staging"
         fork = fork_of(repository, commits, options, messages)
         base = find_base(repository, journal, phase, fork, options, messages, source)
@@ -92,6 +99,7 @@ def remediate_cloud(
         )  # fmt: skip
         run.timings.append(Timing("diagnose before", before.diagnosis.seconds))
         if run.journal is not None:
+            run.messages += abandon(journal, base.start.run, source)
             _begin(run)
             require_free(repository, base.start.branch)
         begun = time.perf_counter()
@@ -161,7 +169,9 @@ def _repair(run: CloudWork, catalogue: CloudCatalogue) -> None:
     if why:
         raise ExecutorError(f"nothing was changed in {run.environment.name}: {why}")
     if run.document().adopted:
-        _converge(run)
+        if not finish_adoption(run):
+            _converge(run)
+        take_up(run, frozenset(item.ID for item in catalogue.remedies if item.UNDO is Undo.NONE))
     for number, remedy in enumerate(remedies, 1):
         begun = time.perf_counter()
         run.later = frozenset(check for item in remedies[number:] for check in item.CHECKS)
@@ -172,15 +182,26 @@ def _repair(run: CloudWork, catalogue: CloudCatalogue) -> None:
 
 
 def _converge(run: CloudWork) -> None:
-    """Apply what the branch's tip asks for and an interrupted run did not get to."""
+    """Apply what the branch's tip asks for and an interrupted run, or an interrupted undo, did not get to."""
     preview = run.executor.preview(run.content())
     if not preview.changes or run.options.dry_run:
         return
-    why = too_much(preview, run.environment.stack.max_changes)
-    if why:
-        raise ExecutorError(f"the environment is not as its stack says, and {why}; look at `invoke infra.drift`")
-    run.executor.apply(preview)
+    if preview.losing and _undone_last(run):
+        # What a remedy made and an undo no longer asks for leaves the stack, and lives on.
+        run.messages += run.executor.restore(run.content()).evidence
+    else:
+        why = too_much(preview, run.environment.stack.max_changes)
+        if why:
+            raise ExecutorError(f"the environment is not as its stack says, and {why}; look at `invoke infra.drift`")
+        run.executor.apply(preview)
     run.messages.append(
         f"an earlier run was interrupted, or the environment was changed by hand: {len(preview.changes)} operations were made up for"
     )
-    run.sight = run.eye.look(experiments=False)
+    run.sight = run.eye.look()
+
+
+def _undone_last(run: CloudWork) -> bool:
+    """Whether the last thing that happened to the branch was an undo."""
+    assert run.journal is not None, "a dry run converges nothing"
+    steps = [entry.step for entry in run.journal.entries() if "intend" in entry.data and entry.step is not Step.FAILED]
+    return bool(steps) and steps[-1] is Step.UNDONE

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regreen.apply import copy_folder, open_repository
+from regreen.apply import Commits, Repository, copy_folder, open_repository
 from regreen.cloud.cure import ADOPTION
 from regreen.cloud.drift import stack_at
-from regreen.cloud.executor import Executor, ExecutorError, refusal
+from regreen.cloud.executor import Executor, ExecutorError, Outcome, refusal
 from regreen.journal import Entry, Journal, Step
-from regreen.run.history import Effect, read_history
+from regreen.lock import locked
+from regreen.run.history import Effect, History, read_history, settle
 from regreen.run.options import OptionError, Options
-from regreen.undo import UndoResult, doomed, undo
+from regreen.undo import UndoResult, doomed, undo_held
 
 if TYPE_CHECKING:
     from regreen.environment import Environment
@@ -53,35 +54,42 @@ def undo_cloud(
     A run that is undone already is compared with the environment once more, so that an undo that was interrupted ends well.
     """
     repository = open_repository(target) or copy_folder(target, options.copies)
-    journal = Journal(repository.state / "journal.jsonl")
-    history = read_history(journal)
-    gone = doomed(history, run, remedy, cascade=cascade)
-    steps = _steps(journal, gone)
-    stuck = [f"{step} ({name})" for name, step in steps if executor.one_way(step)]
-    if stuck:
-        raise OptionError(
-            f"run {run} took steps that cannot be taken back: {', '.join(stuck)}; nothing was undone. "
-            "Undo its other remedies by --remedy, newest first"
-        )
-    why = refusal(executor.identify(), environment)
-    if why:
-        raise ExecutorError(f"nothing was undone in {environment.name}: {why}")
-    evidence = [executor.unstep(step) for _, step in reversed(steps)]
-    result = undo(target, run, options, remedy, cascade=cascade)
-    content = stack_at(repository, environment.stack.file, result.head) if result.head else b""
-    if not content:
-        # Adoption goes as well: first every setting as it was found, then the stack forgets what it held.
-        found = _as_found(gone)
-        if found:
-            done = executor.restore(stack_at(repository, environment.stack.file, found))
-            evidence += [*map(str, done.operations), *done.evidence]
-    done = executor.restore(content)
-    evidence += [*map(str, done.operations), *done.evidence]
-    start = history.start(run)
-    if start is not None:
+    with (
+        locked(repository.state, f"undo of {run} on environment {environment.name}") as left,
+        Commits(repository, checkpoint=options.checkpoint) as commits,
+    ):
+        journal = Journal(repository.state / "journal.jsonl", options.checkpoint)
+        messages = [left] if left else []
+        messages += settle(journal, repository)
+        history = read_history(journal)
+        gone = doomed(history, run, remedy, cascade=cascade)
+        steps = _steps(journal, gone)
+        stuck = [f"{step} ({name})" for name, step in steps if executor.one_way(step)]
+        if stuck:
+            raise OptionError(
+                f"run {run} took steps that cannot be taken back: {', '.join(stuck)}; nothing was undone. "
+                "Undo its other remedies by --remedy, newest first"
+            )
+        why = refusal(executor.identify(), environment)
+        if why:
+            raise ExecutorError(f"nothing was undone in {environment.name}: {why}")
+        evidence = [executor.unstep(step) for _, step in reversed(steps)]
+        result = undo_held(repository, commits, journal, run, messages, remedy, cascade=cascade)
+        start = history.start(run)
+        assert start is not None, "the undo of an unknown run is refused"
+        content = stack_at(repository, environment.stack.file, result.head) if result.head else b""
+        found = b"" if content else _as_found(repository, environment, history, start.branch)
+        if found and (gone or _holds(executor, found)):
+            # Adoption goes as well: first every setting as it was found, then the stack forgets what it held.
+            evidence += _told(executor.restore(found))
+        evidence += _told(executor.restore(content))
         data = {"restored": environment.name, "evidence": evidence}
-        Journal(journal.path).write(Entry(run, start.phase, Step.UNDONE, remedy, data=data, source=start.source))
-    return CloudUndo(result, tuple(evidence))
+        journal.write(Entry(run, start.phase, Step.UNDONE, remedy, data=data, source=start.source))
+        return CloudUndo(result, tuple(evidence))
+
+
+def _told(done: Outcome) -> list[str]:
+    return [*map(str, done.operations), *done.evidence]
 
 
 def _steps(journal: Journal, effects: Sequence[Effect]) -> list[tuple[str, str]]:
@@ -90,6 +98,12 @@ def _steps(journal: Journal, effects: Sequence[Effect]) -> list[tuple[str, str]]
     return [(item.remedy, str(step)) for item in effects for step in known[item.sequence].data.get("steps", ())]
 
 
-def _as_found(gone: Sequence[Effect]) -> str:
-    """The commit of the newest adoption among some effects: the environment as it was found; empty where there is none."""
-    return next((item.new for item in reversed(gone) if item.remedy == ADOPTION), "")
+def _as_found(repository: Repository, environment: Environment, history: History, branch: str) -> bytes:
+    """The stack's file of the newest adoption on a branch: the environment as it was found; empty where there is none."""
+    commits = [item.new for item in history.effects if item.branch == branch and item.remedy == ADOPTION]
+    return stack_at(repository, environment.stack.file, commits[-1]) if commits else b""
+
+
+def _holds(executor: Executor, content: bytes) -> bool:
+    """Whether the stack still holds anything of a file: an undo that was interrupted may have let go of it already."""
+    return any(item.kind != "create" for item in executor.preview(content).operations)

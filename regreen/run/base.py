@@ -110,14 +110,14 @@ def _open_tip(repository: Repository, history: History, start: Started, fork: st
     return "" if merged or repository.checked_out(start.branch) else tip
 
 
-def abandon(journal: Journal, keep: str) -> list[str]:
-    """End every unfinished run but one: what they did stays, they are not taken up again."""
+def abandon(journal: Journal, keep: str, source: str = "code") -> list[str]:
+    """End every unfinished run of a source but one: what they did stays, they are not taken up again."""
     history = read_history(journal)
     remarks = []
     for start in history.starts:
-        if start.run not in history.ended and start.run != keep:
+        if start.run not in history.ended and start.run != keep and start.source == source:
             data = {"ends": True, "reason": "superseded by a later run"}
-            journal.write(Entry(start.run, start.phase, Step.FAILED, data=data))
+            journal.write(Entry(start.run, start.phase, Step.FAILED, data=data, source=source))
             remarks.append(f"run {start.run} was interrupted and is not resumed: its base or its phase is another one")
     return remarks
 

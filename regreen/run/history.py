@@ -143,7 +143,7 @@ def settle(journal: Journal, repository: Repository) -> list[str]:
                 "interrupted before the branch moved" if tip == old else f"the branch is at {tip or 'no commit'}"
             )
             remarks.append(f"{what}: had not happened when run {intent.run} was interrupted")
-        journal.write(Entry(intent.run, intent.phase, step, intent.remedy, intent.digests, data))
+        journal.write(Entry(intent.run, intent.phase, step, intent.remedy, intent.digests, data, source=intent.source))
     return remarks
 
 

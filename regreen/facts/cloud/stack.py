@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+#: Where adoption notes what is to be imported; gone once that went through.
+IMPORTS: Final = "imports"
 #: A place in the stack's configuration: `("services", "api", "minInstances")`.
 Place = tuple[str | int, ...]
 

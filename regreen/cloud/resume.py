@@ -1,0 +1,72 @@
+"""Taking up an interrupted run: what it had proven is its own again; a change that nobody saw working is taken back first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+from regreen.cloud.cure import ADOPTION, joined, take_back
+from regreen.cloud.drift import stack_at
+from regreen.cloud.work import CloudWork
+from regreen.facts.source import GitTree
+from regreen.run.history import Effect, load_note, read_history
+from regreen.run.hunks import change_diff
+from regreen.run.record import AppliedChange
+
+#: Where the evidence of a change would stand that was applied before the interruption.
+PROOF: Final = "applied before the run was interrupted; read again after"
+
+
+def take_up(run: CloudWork, one_way: Collection[str]) -> None:
+    """Notes of the changes that the interrupted run made. Each but the newest was verified before the next began.
+
+    `one_way` are remedies that are never taken back: they are proposed again, on top of what they did.
+    """
+    if run.journal is None or not run.base.resumed:
+        return
+    start = run.base.start
+    active = read_history(run.journal).active(start.branch)
+    effects = [item for item in active if item.run == start.run and item.remedy != ADOPTION]
+    if not effects:
+        return
+    run.sight = joined(run.sight, run.eye.look(experiments=False))
+    newest = effects[-1]
+    if newest.new == run.tip and _unproven(run, newest):
+        effects.pop()
+        if newest.remedy not in one_way:
+            _retract(run, newest)
+    for effect in effects:
+        run.applied += [_applied(run, effect, item) for item in load_note(run.commits.repository.state, effect).applied]
+
+
+def _retract(run: CloudWork, newest: Effect) -> None:
+    before = stack_at(run.commits.repository, run.environment.stack.file, newest.old)
+    take_back(run, newest.old, before, newest.remedy, _steps(run, newest))
+    run.messages.append(
+        f"{newest.remedy}: nobody had seen it working when the run was interrupted; it was taken back, and is tried again"
+    )
+    run.sight = joined(run.sight, run.eye.look(experiments=False))
+
+
+def _unproven(run: CloudWork, effect: Effect) -> bool:
+    """Whether something that a commit was to close is still there."""
+    note = load_note(run.commits.repository.state, effect)
+    return any(key in run.sight.raw.findings for item in note.applied for key in item.change.closes)
+
+
+def _steps(run: CloudWork, effect: Effect) -> list[str]:
+    """The steps that a commit may have taken, and that can be taken back."""
+    assert run.journal is not None
+    entry = next(item for item in run.journal.entries() if item.sequence == effect.sequence)
+    return [step for step in map(str, entry.data.get("steps", ())) if not run.executor.one_way(step)]
+
+
+def _applied(run: CloudWork, effect: Effect, item: AppliedChange) -> AppliedChange:
+    tree = GitTree(run.commits.repository.folder, run.commits.repository.tree(effect.old))
+    try:
+        diff = change_diff(tree, item.change)
+    finally:
+        tree.close()
+    closed = ", ".join(sorted({finding.check for finding in item.closes}))
+    return replace(item, commit=effect.new, diff=diff, proof=f"{PROOF}: {closed} closed")
