@@ -111,11 +111,22 @@ def seen(declared: Any, live: Any, spec: FieldSpec) -> Any:
 def seen_inputs(
     declared: Mapping[str, Any], live: Mapping[str, Any], fields: Mapping[str, FieldSpec]
 ) -> dict[str, Any]:
-    """All declared inputs as they are live now."""
+    """All declared inputs as they are live now, and what others set beside them where a program's silence means "not set"."""
     found = {
         name: seen(value, live.get(name), fields.get(name) or FieldSpec("string", unlisted=True))
         for name, value in declared.items()
     }
+    for name, spec in fields.items():
+        silent = (
+            name not in declared and spec.path and not (spec.computed or spec.virtual or spec.secret or spec.unlisted)
+        )
+        if (
+            silent
+            and not spec.fields
+            and not isinstance(live.get(name), (dict, list))
+            and not empty(live.get(name), spec)
+        ):
+            found[name] = live[name]
     return {name: value for name, value in found.items() if value is not None}
 
 

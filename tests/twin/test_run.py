@@ -138,6 +138,7 @@ def test_v1_and_v2_show_the_same_service(client: Any, rest: Caller, unique: str)
         "true",
     )
     assert seen["metadata"]["annotations"]["team.example/owner"] == "web"
+    assert dict(service.annotations) == {"team.example/owner": "web"}, "v2 shows a user's annotations, not the system's"
     assert seen["spec"]["template"]["spec"]["containers"][0]["env"] == [{"name": "A", "value": "c"}]
 
 

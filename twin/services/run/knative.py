@@ -6,7 +6,7 @@ https://cloud.google.com/run/docs/reference/rest/v1/namespaces.services, https:/
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Final
 
 from twin.kernel.names import last, segment_after
 from twin.kernel.semantics import Call
@@ -274,6 +274,8 @@ def revision(call: Call, name: str, body: Body) -> Body:
 
 # v1 → v2
 
+_SYSTEM: Final = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
+
 
 def to_record(given: Body, old: Body | None) -> Body:
     """A v2 body from a Knative service; annotations without a v2 field are kept aside."""
@@ -303,8 +305,7 @@ def to_record(given: Body, old: Body | None) -> Body:
         scaling["manualInstanceCount"] = int(annotations.pop(_MANUAL))
     if scaling:
         record["scaling"] = scaling
-    if annotations:
-        record["~annotations"] = annotations
+    _share(record, annotations)
     labels = {
         key: value for key, value in metadata.get("labels", {}).items() if not key.startswith("cloud.googleapis.com/")
     }
@@ -378,9 +379,21 @@ def template_v2(template: Body) -> Body:
         resources["cpuIdle"] = throttle
     for note in (_CLIENT, _CLIENT_VERSION):
         notes.pop(note, None)
-    if notes:
-        record["~annotations"] = notes
+    _share(record, notes)
     return record
+
+
+def _share(record: Body, notes: Body) -> None:
+    """Both faces show a user's own annotations; v2 has no place for the system's, so those that no field holds are kept aside.
+
+    cloud.google.com/run/docs/reference/rest/v2/projects.locations.services#Service.FIELDS.annotations
+    """
+    own = {key: value for key, value in notes.items() if not key.partition("/")[0].endswith(_SYSTEM)}
+    aside = {key: value for key, value in notes.items() if key not in own}
+    if own:
+        record["annotations"] = own
+    if aside:
+        record["~annotations"] = aside
 
 
 def container_v2(container: Body) -> Body:
