@@ -115,6 +115,9 @@ def _postgres(folder: Path, port: int, password: str) -> Part:
     def prepare() -> None:
         if (folder / "PG_VERSION").exists():
             _clear_lock(folder)
+            if nobody is not None:
+                # Somebody may have closed it since: every pytest that starts does so with the folder that holds all of its own.
+                _open_way(folder)
             return
         _remove(folder)  # what an interrupted initdb left
         folder.mkdir(parents=True, mode=0o700)

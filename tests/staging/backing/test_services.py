@@ -73,6 +73,15 @@ def test_postgres_wants_its_password_and_keeps_what_was_committed(stack: Backing
         assert connection.execute("SELECT n FROM kept").fetchall() == [(7,)]
 
 
+def test_postgres_comes_back_although_somebody_has_closed_the_way_to_its_data(stack: Backing) -> None:
+    """As root it runs as `nobody`; a pytest that starts beside this one takes the way to all of pytest's folders away."""
+    stack.kill("postgres")
+    stack.folder.parent.chmod(0o700)
+    stack.start("postgres")
+    with psycopg.connect(stack.endpoints["postgres"]) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_a_paused_redis_is_silent_and_goes_on_where_it_was(stack: Backing) -> None:
     with redis.Redis.from_url(stack.endpoints["redis"], socket_timeout=0.3) as client:
         client.set("k", "v")
