@@ -122,14 +122,20 @@ def test_metrics_are_served_until_interrupted(target: Path, environment: dict[st
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = (sys.executable, str(ROOT / "tasks.py"), "export.metrics", "--target", str(target), "--port", str(port))
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        assert server.stderr.readline() == f"metrics at http://127.0.0.1:{port}/metrics; Ctrl-C ends it\n"
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            assert b'regreen_run_exit_code{phase="1",target="patient"} 1.0\n' in answer.read()
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=30) == 0
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where these tests run in a background
+    ) as server:  # fmt: skip
+        try:
+            assert server.stderr is not None
+            assert server.stderr.readline() == f"metrics at http://127.0.0.1:{port}/metrics; Ctrl-C ends it\n"
+            direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with direct.open(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+                assert b'regreen_run_exit_code{phase="1",target="patient"} 1.0\n' in answer.read()
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=60) == 0
+        finally:
+            server.kill()
 
 
 def test_a_trace_is_sent_or_written(

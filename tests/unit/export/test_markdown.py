@@ -48,9 +48,12 @@ def test_a_long_text_keeps_its_ends_and_fits_a_comment() -> None:
 
 
 def test_secrets_and_control_characters_do_not_get_in() -> None:
-    text = fenced("Preview", f"key sk_live_{'a' * 24} \x1b[31m\u202e")
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----"
+
+    text = fenced("Preview", f"key sk_live_{'a' * 24} \x1b[31m\u202e\n{key}")
 
     assert "sk_live" not in text
+    assert "MIIEvQIBADANBg" not in text
     assert "key [redacted] \\x1b[31m\\u202e" in text
 
 
