@@ -89,12 +89,12 @@ def _consumer(bootstrap: str) -> Iterator[Consumer]:
 
 
 def query(staging: Staging, sql: str) -> list[dict[str, Any]]:
-    """Rows of a BigQuery query, as the project's owner."""
+    """Rows of a BigQuery query, as the project's owner; none of a statement that changes rows."""
     url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{staging.twin.project}/queries"
     body = {"query": sql, "useLegacySql": False, "maxResults": 100_000, "timeoutMs": 30_000}
     answer = staging.cloud.api.call("POST", url, body)
     assert answer["jobComplete"], answer
-    fields = [(field["name"], field["type"]) for field in answer["schema"]["fields"]]
+    fields = [(field["name"], field["type"]) for field in answer.get("schema", {}).get("fields", ())]
     kinds = {"INTEGER": int, "INT64": int, "FLOAT": float, "FLOAT64": float}
     return [
         {

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,6 +66,7 @@ def staging(chosen: Source, folder: Path, *, rate: float = 0.0, count: int = TRA
     return Judged(made, collector)
 
 
+_HOLDERS: list[str] = []
 _SHARED: list[tuple[Judged, tempfile.TemporaryDirectory[str]]] = []
 
 
@@ -79,9 +82,20 @@ def shared() -> Judged:
     return _SHARED[0][0]
 
 
+@contextmanager
+def held() -> Iterator[Judged]:
+    """This process's system, kept over any number of test sessions."""
+    _HOLDERS.append("held")
+    try:
+        yield shared()
+    finally:
+        _HOLDERS.pop()
+        end()
+
+
 def end() -> None:
-    """Stop it, if it runs."""
-    while _SHARED:
+    """Stop it, if it runs and nobody holds it."""
+    while _SHARED and not _HOLDERS:
         judged, folder = _SHARED.pop()
         judged.close()
         folder.cleanup()
