@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
 
 from twin.kernel.types import Body
@@ -24,6 +24,8 @@ class Route:
     actions: tuple[Body, ...] = ()
     matched: str = ""
     """The prefix that matched, which a rewrite replaces."""
+    named: Body = field(default_factory=dict)
+    """What a path template's variables matched."""
 
 
 def route(url_map: Body, host: str, path: str, query: str, headers: Mapping[str, str]) -> Route:
@@ -34,10 +36,10 @@ def route(url_map: Body, host: str, path: str, query: str, headers: Mapping[str,
         return _default(url_map, outer)
     actions = (*outer, matcher["headerAction"]) if "headerAction" in matcher else outer
     for rule in sorted(matcher.get("routeRules", ()), key=lambda item: int(item.get("priority", 0))):
-        matched = _route_rule(rule, path, query, headers)
-        if matched is not None:
+        found = _route_rule(rule, path, query, headers)
+        if found is not None:
             inner = (*actions, rule["headerAction"]) if "headerAction" in rule else actions
-            return _decided(rule, inner, matched)
+            return replace(_decided(rule, inner, found[0]), named=found[1])
     best: tuple[int, Body, str] | None = None
     for rule in matcher.get("pathRules", ()):
         for pattern in rule.get("paths", ()):
@@ -92,8 +94,8 @@ def _weighted(service: str, action: Body, actions: tuple[Body, ...], matched: st
     return Route(service, None, action, actions, matched)
 
 
-def _route_rule(rule: Body, path: str, query: str, headers: Mapping[str, str]) -> str | None:
-    """The matched prefix, or None. Any of a rule's match rules is enough."""
+def _route_rule(rule: Body, path: str, query: str, headers: Mapping[str, str]) -> tuple[str, Body] | None:
+    """The matched prefix and a template's variables, or None. Any of a rule's match rules is enough."""
     for match in rule.get("matchRules", ()):
         fold = bool(match.get("ignoreCase"))
         seen = path.lower() if fold else path
@@ -106,19 +108,25 @@ def _route_rule(rule: Body, path: str, query: str, headers: Mapping[str, str]) -
             continue
         if match.get("regexMatch") and not re.fullmatch(match["regexMatch"], path):
             continue
-        if match.get("pathTemplateMatch") and not _template(match["pathTemplateMatch"], path):
+        template = match.get("pathTemplateMatch")
+        fits = re.fullmatch(_template(template), path) if template else None
+        if template and fits is None:
             continue
         if _headers(match, headers) and _parameters(match, query):
-            return str(whole or prefix)
+            return str(whole or prefix), fits.groupdict() if fits is not None else {}
     return None
 
 
-def _template(pattern: str, path: str) -> bool:
-    """`*` is one segment, `**` any number; `{name=…}` names them (https://cloud.google.com/load-balancing/docs/url-map-concepts#wildcards-regx-dynamic)."""
-    plain = re.sub(r"\{[^}=]+=([^}]+)\}", r"\1", pattern)
-    plain = re.sub(r"\{[^}=]+\}", "*", plain)
-    parts = [re.escape(part).replace(r"\*\*", ".*").replace(r"\*", "[^/]+") for part in plain.split("/")]
-    return re.fullmatch("/".join(parts), path) is not None
+def _template(pattern: str) -> str:
+    """A path template as a regular expression: `*` is one segment, `**` any number, `{name=…}` names what it matches
+    (https://cloud.google.com/load-balancing/docs/url-map-concepts#wildcards-regx-dynamic)."""
+
+    def part(found: re.Match[str]) -> str:
+        if found["name"]:
+            return f"(?P<{found['name']}>{_template(found['inner'] or '*')})"
+        return {"**": ".*", "*": "[^/]+"}.get(found[0]) or re.escape(found[0])
+
+    return re.sub(r"\{(?P<name>\w+)(=(?P<inner>[^}]+))?\}|\*\*|\*|[^{*]+", part, pattern)
 
 
 def _headers(match: Body, headers: Mapping[str, str]) -> bool:
@@ -158,6 +166,8 @@ def _parameters(match: Body, query: str) -> bool:
 def rewritten(route: Route, path: str) -> str:
     """The path (without its query) that the backend sees."""
     rewrite = route.action.get("urlRewrite", {})
+    if rewrite.get("pathTemplateRewrite"):
+        return re.sub(r"\{(\w+)\}", lambda found: str(route.named.get(found[1], "")), rewrite["pathTemplateRewrite"])
     prefix = rewrite.get("pathPrefixRewrite", "")
     if not prefix:
         return path

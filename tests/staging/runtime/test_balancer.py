@@ -85,6 +85,52 @@ def test_hosts_and_paths_choose_the_backend(stage: Stage, unique: str) -> None:
     assert (moved.status, moved.headers["location"]) == (302, "http://shop.example/there?a=1")
 
 
+def test_route_rules_match_rewrite_and_bound_a_request(stage: Stage, unique: str, machines: list[int]) -> None:
+    stage.deploy(unique)
+    plain, slow = stage.serverless(f"{unique}-1", unique), stage.zonal(f"{unique}-2", machines[0])
+    rewritten = {"urlRewrite": {"pathTemplateRewrite": "/headers/{rest}", "hostRewrite": "inner.example"}}
+    url = stage.balancer(
+        unique,
+        {
+            "defaultService": plain,
+            "hostRules": [{"hosts": ["*"], "pathMatcher": "m"}],
+            "pathMatchers": [
+                {
+                    "name": "m",
+                    "defaultService": plain,
+                    "routeRules": [
+                        {
+                            "priority": 2,
+                            "matchRules": [{"pathTemplateMatch": "/shown/{rest=**}"}],
+                            "service": slow,
+                            "routeAction": rewritten,
+                            "headerAction": {
+                                "responseHeadersToAdd": [{"headerName": "X-Rule", "headerValue": "2", "replace": True}]
+                            },
+                        },
+                        {
+                            "priority": 1,
+                            "matchRules": [
+                                {"prefixMatch": "/", "headerMatches": [{"headerName": "X-Fast", "exactMatch": "1"}]}
+                            ],
+                            "service": slow,
+                            "routeAction": {"timeout": {"seconds": "0", "nanos": 300_000_000}},
+                        },
+                    ],
+                }
+            ],
+        },
+    )
+
+    seen = ask(url, "/shown/a/b?c=1")
+    cut = ask(url, "/slow?seconds=4", X_Fast="1")
+
+    assert (seen.json["revision"], seen.json["path"], seen.headers["x-rule"]) == ("machine-1", "/headers/a/b?c=1", "2")
+    assert seen.json["host"] == "inner.example"
+    assert (cut.status, cut.text) == (504, "upstream request timeout")
+    assert "x-rule" not in ask(url, "/elsewhere").headers
+
+
 def test_headers_on_the_way(stage: Stage, unique: str) -> None:
     stage.deploy(unique)
     backend = stage.serverless(unique, unique, customRequestHeaders=["X-Region:{client_region}"])

@@ -190,20 +190,6 @@ def test_affinity_keeps_a_client_on_its_instance(stage: Stage, unique: str) -> N
     assert {one.result().json["pid"] for one in busy} == pids
 
 
-def test_a_sick_instance_is_replaced(stage: Stage, unique: str) -> None:
-    probe = {"livenessProbe": {"httpGet": {"path": "/health"}, "periodSeconds": 1, "failureThreshold": 1}}
-    stage.deploy(unique, container=probe, scaling={"minInstanceCount": 1})
-    url = stage.url(unique)
-    before = stage.instances(unique)[0]["pid"]
-
-    assert ask(url, "/sick").status == 200
-    after = until(
-        lambda: [item["pid"] for item in stage.instances(unique) if item["state"] == "ready" and item["pid"] != before]
-    )
-
-    assert ask(url).json["pid"] == after[0]
-
-
 def test_what_listens_beyond_loopback_is_refused(stage: Stage, unique: str) -> None:
     record = stage.deploy(unique, env={"FLAVOUR": "exposed"})
 

@@ -11,7 +11,8 @@ import time
 from aiohttp import WSMsgType, web
 
 FLAVOUR = os.environ.get("FLAVOUR", "plain")
-requests = {"active": 0, "most": 0, "served": 0}
+requests = {"active": 0, "most": 0, "served": 0, "away": 0}
+eaten: list[bytes] = []
 
 
 async def hello(request: web.Request) -> web.Response:
@@ -21,6 +22,7 @@ async def hello(request: web.Request) -> web.Response:
         "pid": os.getpid(),
         "served": requests["served"],
         "path": request.path_qs,
+        "host": request.host,
     }
     return web.json_response(said)
 
@@ -94,6 +96,42 @@ async def health(_: web.Request) -> web.Response:
     return web.Response(status=500 if FLAVOUR == "sick" else 200)
 
 
+async def pause(request: web.Request) -> web.Response:
+    """From now on not ready (`ready=no`) or ready again."""
+    requests["away"] = int(request.query["ready"] == "no")
+    return web.Response()
+
+
+async def ready(_: web.Request) -> web.Response:
+    return web.Response(status=503 if requests["away"] else 200)
+
+
+async def eat(request: web.Request) -> web.Response:
+    """Hold so many mebibytes for good."""
+    eaten.append(b"x" * (int(request.query["mib"]) * 2**20))
+    return web.Response()
+
+
+async def serve_health() -> None:
+    """A gRPC server with the standard health service: SERVING for `app`, NOT_SERVING for `sick`, no other is known."""
+    import grpc.aio  # type: ignore[import-untyped]
+
+    async def check(asked: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        if asked == b"\x0a\x03app":
+            return b"\x08\x01"
+        if asked == b"\x0a\x04sick":
+            return b"\x08\x02"
+        await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        return b""
+
+    method = grpc.unary_unary_rpc_method_handler(check)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": method}),))
+    server.add_insecure_port(f"127.0.0.1:{os.environ['PORT']}")
+    await server.start()
+    await server.wait_for_termination()
+
+
 def main() -> None:
     if FLAVOUR == "exits":
         print("cannot start: no database", file=sys.stderr, flush=True)
@@ -109,6 +147,9 @@ def main() -> None:
         )
         sys.exit(int(os.environ.get("EXIT", "0")))
     print(json.dumps({"severity": "WARNING", "message": "starting"}), flush=True)
+    if FLAVOUR == "grpc":
+        asyncio.run(serve_health())
+        return
     application = web.Application()
     application.router.add_get("/environment", environment)
     application.router.add_get("/headers", headers)
@@ -120,6 +161,9 @@ def main() -> None:
     application.router.add_get("/crash", crash)
     application.router.add_get("/sick", sick)
     application.router.add_get("/health", health)
+    application.router.add_get("/pause", pause)
+    application.router.add_get("/ready", ready)
+    application.router.add_get("/eat", eat)
     application.router.add_get("/{path:.*}", hello)
     host = "0.0.0.0" if FLAVOUR == "exposed" else "127.0.0.1"
     web.run_app(application, host=host, port=int(os.environ["PORT"]), print=None, access_log=None)
