@@ -157,7 +157,7 @@ def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings
         _drop(run, changes, why, findings)
         return
     if run.options.dry_run:
-        _applied(run, changes, findings, "", [f"would {item}" for item in preview.changes])
+        _applied(run, changes, findings, run.tip, [f"would {item}" for item in preview.changes])
         return
     old = run.tip
     _commit(run, remedy.ID, changes, findings, preview)
@@ -193,7 +193,9 @@ def _effect(run: CloudWork, remedy: CloudRemedy, changes: list[Change], findings
             run.sight = joined(run.sight, run.eye.look(experiments=False))
             return
     run.sight = joined(run.sight, sight)
-    _applied(run, changes, findings, run.tip, evidence)
+    if not open_:
+        _verified(run, remedy.ID, evidence)
+    _applied(run, changes, findings, old, evidence)
 
 
 def joined(old: CloudSight, new: CloudSight) -> CloudSight:
@@ -214,28 +216,35 @@ def joined(old: CloudSight, new: CloudSight) -> CloudSight:
 
 
 def _applied(
-    run: CloudWork, changes: Sequence[Change], findings: dict[str, Finding], commit: str, evidence: Sequence[str]
+    run: CloudWork, changes: Sequence[Change], findings: dict[str, Finding], parent: str, evidence: Sequence[str]
 ) -> None:
+    """Note changes that were made on a commit: on the tip of now in a dry run, else on the one before it."""
+    commit = "" if run.options.dry_run else run.tip
     for change in changes:
         closes = tuple(findings[item] for item in change.closes if item in findings)
-        diff = _diff(run, change)
-        proof = "; ".join(evidence) + "; read again: " + ", ".join(sorted({item.check for item in closes})) + " closed"
-        run.applied.append(AppliedChange(change, run.base.start.base, commit, diff, closes, proof))
+        diff = diff_on(run, change, parent)
+        run.applied.append(AppliedChange(change, run.base.start.base, commit, diff, closes, proof(evidence, closes)))
 
 
-def _diff(run: CloudWork, change: Change) -> str:
-    tree = GitTree(run.commits.repository.folder, run.commits.repository.tree(_parent(run)))
+def proof(evidence: Sequence[str], closes: Sequence[Finding]) -> str:
+    """What a report says of a change that was verified."""
+    return "; ".join((*evidence, f"read again: {', '.join(sorted({item.check for item in closes}))} closed"))
+
+
+def _verified(run: CloudWork, remedy: str, evidence: Sequence[str]) -> None:
+    """Note that fresh facts showed that the tip works: whoever takes the run up need not try it again."""
+    assert run.journal is not None
+    start, data = run.base.start, {"verified": True, "evidence": list(evidence)}
+    run.journal.write(Entry(start.run, start.phase, Step.DONE, remedy, {"new": run.tip}, data, source=run.source))
+
+
+def diff_on(run: CloudWork, change: Change, commit: str) -> str:
+    """What a change does to the files of a commit, as a unified diff."""
+    tree = GitTree(run.commits.repository.folder, run.commits.repository.tree(commit))
     try:
         return change_diff(tree, change)
     finally:
         tree.close()
-
-
-def _parent(run: CloudWork) -> str:
-    """The commit that a change was made on: the tip's parent once it is committed, the tip in a dry run."""
-    if run.options.dry_run or run.tip == run.base.tip:
-        return run.tip
-    return str(run.commits.repository.ask("rev-parse", "--verify", f"{run.tip}^") or run.tip)
 
 
 def _commit(

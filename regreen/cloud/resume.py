@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Final
 
-from regreen.cloud.cure import ADOPTION, joined, take_back
+from regreen.cloud.cure import ADOPTION, diff_on, joined, proof, take_back
 from regreen.cloud.drift import stack_at
 from regreen.cloud.work import CloudWork
-from regreen.facts.source import GitTree
 from regreen.run.history import Effect, load_note, read_history
-from regreen.run.hunks import change_diff
 from regreen.run.record import AppliedChange
-
-#: Where the evidence of a change would stand that was applied before the interruption.
-PROOF: Final = "applied before the run was interrupted; read again after"
 
 
 def take_up(run: CloudWork, one_way: Collection[str]) -> None:
@@ -50,9 +44,21 @@ def _retract(run: CloudWork, newest: Effect) -> None:
 
 
 def _unproven(run: CloudWork, effect: Effect) -> bool:
-    """Whether something that a commit was to close is still there."""
+    """Whether nobody saw a commit working, and fresh facts do not show it: a step may not have been taken at all."""
+    if _evidence(run, effect) is not None:
+        return False
     note = load_note(run.commits.repository.state, effect)
-    return any(key in run.sight.raw.findings for item in note.applied for key in item.change.closes)
+    open_ = any(key in run.sight.raw.findings for item in note.applied for key in item.change.closes)
+    return open_ or any(item.change.steps for item in note.applied)
+
+
+def _evidence(run: CloudWork, effect: Effect) -> list[str] | None:
+    """What the interrupted run noted when a commit was verified; None where it did not come to that."""
+    assert run.journal is not None
+    for entry in run.journal.of(run.base.start.run):
+        if entry.data.get("verified") and entry.digests.get("new") == effect.new:
+            return [str(line) for line in entry.data["evidence"]]
+    return None
 
 
 def _steps(run: CloudWork, effect: Effect) -> list[str]:
@@ -63,10 +69,5 @@ def _steps(run: CloudWork, effect: Effect) -> list[str]:
 
 
 def _applied(run: CloudWork, effect: Effect, item: AppliedChange) -> AppliedChange:
-    tree = GitTree(run.commits.repository.folder, run.commits.repository.tree(effect.old))
-    try:
-        diff = change_diff(tree, item.change)
-    finally:
-        tree.close()
-    closed = ", ".join(sorted({finding.check for finding in item.closes}))
-    return replace(item, commit=effect.new, diff=diff, proof=f"{PROOF}: {closed} closed")
+    told = _evidence(run, effect) or ["applied before the run was interrupted"]
+    return replace(item, commit=effect.new, diff=diff_on(run, item.change, effect.old), proof=proof(told, item.closes))

@@ -149,7 +149,11 @@ class Engine:
         trouble = snapshot.trouble("run.services")
         if trouble:
             raise ExecutorError(f"nothing was taken over: {trouble}")
-        services = {name: dict(body) for name, body in snapshot.of("run.services")}
+        # A flag is what only steps can set; no stack holds it.
+        services = {
+            name: {key: value for key, value in body.items() if key != "flag"}
+            for name, body in snapshot.of("run.services")
+        }
         values: list[tuple[tuple[str, ...], Any]] = [(("services", name), body) for name, body in services.items()]
         return document.edited([*values, (("imports",), {f"services/{name}": name for name in services})])
 
@@ -232,7 +236,8 @@ class Engine:
         if item.kind == "create" and item.name in data["live"]:
             raise ExecutorError(f"409: {item.name} is there already")
         if item.kind != "import":
-            data["live"][item.name] = settings
+            flag = {key: value for key, value in data["live"].get(item.name, {}).items() if key == "flag"}
+            data["live"][item.name] = {**settings, **flag}
         data["managed"][item.name] = settings
         self.cloud.write({**data, "done": [*data["done"], str(item)]})
         self.checkpoint(f"after {item}")
