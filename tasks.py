@@ -221,6 +221,7 @@ def bench(
 @task(help={"check": "only say whether the generated pages are up to date"})
 def docs(c: Context, check: bool = False) -> None:
     """Write the generated pages."""
+    from console import troubleshooting
     from regreen.catalogue import catalogue
 
     def run() -> int:
@@ -229,6 +230,7 @@ def docs(c: Context, check: bool = False) -> None:
 
         pages = {
             HERE / "docs" / "catalogue.md": catalogue(catalogues.code().checks, catalogues.code().remedies, plan),
+            HERE / "docs" / "troubleshooting.md": troubleshooting.page(HERE),
             HERE / "docs" / "twin-rules.md": table(),
         }
         return commands.generated(pages, check)
