@@ -269,11 +269,12 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, .
 
 @dataclass
 class Wants:
-    """Every service has a setting at a value; `measures` makes it look at an experiment as well."""
+    """Every service but one has a setting at a value; `measures` makes it look at an experiment as well."""
 
     setting: str
     value: Any
     measures: str = ""
+    skips: str = ""
     ID: str = field(init=False)
     SEVERITY: Severity = Severity.ERROR
     SOURCE: str = "docs/none"
@@ -289,7 +290,7 @@ class Wants:
         found = [
             finding(self.ID, Severity.ERROR, "run", name, f"/{self.setting}", str(body.get(self.setting)), str(self.value))
             for name, body in snapshot.of("run.services")
-            if body.get(self.setting) != self.value
+            if body.get(self.setting) != self.value and name != self.skips
         ]  # fmt: skip
         return verdict(self.ID, snapshot, self.READS, len(snapshot.of("run.services")), found)
 
