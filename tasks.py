@@ -184,10 +184,8 @@ def trends(
 
 
 @task(
-    positional=["what"],
-    optional=["what"],
     help={
-        "what": "`code` (the default) or `twin`",
+        "what": "code (the default), twin or infra",
         "target": "a tree of Python files; a generated one by default",
         "files": "how many files to generate",
         "rounds": "alternations of cold diagnosis and floor",
@@ -210,7 +208,7 @@ def bench(
 
             return measure_infra()
         if what != "code":
-            raise commands.UsageError(f"bench {what}: choose code, twin or infra")
+            raise commands.UsageError(f"--what {what}: choose code, twin or infra")
         from bench.code import main
 
         return main(commands.folder(target) if target else None, files, rounds, output)
