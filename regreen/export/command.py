@@ -49,8 +49,8 @@ def metrics(target: Path, history: str, status: str, environment: str, output: s
     def collect() -> bytes:
         records = list(load_records(state))
         samples = series.of_runs(records)
-        name = records[-1].target if records else target.name
-        samples += series.of_journal(name, Journal(state / "journal.jsonl").entries())
+        name = records[-1].target if records else str(target)
+        samples += series.of_journal(series.target_name(name), Journal(state / "journal.jsonl").entries())
         if history:
             samples += series.of_history(read(Path(history)))
         if status:

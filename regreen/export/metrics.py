@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -97,17 +98,22 @@ def _plain(label: str) -> str:
     return label.encode("utf-8", "replace").decode("utf-8")
 
 
+def target_name(target: str) -> str:
+    """A target as other systems know it: the folder's name, not where it is on this machine."""
+    return PurePath(target).name or target
+
+
 def of_runs(records: Iterable[RunRecord]) -> list[Sample]:
     """The newest run of each phase on each target, dry runs left out."""
     newest: dict[tuple[str, int], RunRecord] = {}
     for record in sorted(records, key=lambda each: each.started):
         if not record.dry_run:
-            newest[record.target, record.phase.number] = record
+            newest[target_name(record.target), record.phase.number] = record
     return [sample for record in newest.values() for sample in _run(record)]
 
 
 def _run(record: RunRecord) -> Iterator[Sample]:
-    run = (record.target, str(record.phase.number))
+    run = (target_name(record.target), str(record.phase.number))
     for verdict in record.before.verdicts:
         yield Sample("regreen_findings_before", (*run, verdict.check), len(verdict.findings))
     for verdict in record.after.verdicts:

@@ -24,6 +24,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from regreen.export.metrics import target_name
 from regreen.facts.testrun.results import RED, TestResult
 from regreen.journal import Entry, Step
 from regreen.model import Status as Verdict
@@ -90,10 +91,11 @@ def spans(record: RunRecord, journal: Iterable[Entry] = ()) -> tuple[ReadableSpa
     trace = _Trace(record.run, resource)
     start, end = _moment(record.started), _moment(record.finished)
     end = max(end, start + int(record.usage.seconds * _NS))  # moments are kept to the second
+    target = target_name(record.target)
     bad = "" if record.gate.state in _GREEN else f"gate {record.gate.state}"
     root = trace.add(
-        "run", f"phase {record.phase.number} on {record.target}", start, end, None, bad,
-        regreen_run=record.run, regreen_target=record.target, regreen_phase=record.phase.number,
+        "run", f"phase {record.phase.number} on {target}", start, end, None, bad,
+        regreen_run=record.run, regreen_target=target, regreen_phase=record.phase.number,
         regreen_gate=record.gate.state.value, regreen_exit=record.exit_code, regreen_base=record.base, regreen_head=record.head,
     )  # fmt: skip
     at, diagnosed = start, start

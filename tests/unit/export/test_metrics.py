@@ -83,10 +83,10 @@ def test_a_run_says_what_it_found_changed_and_took(record: RunRecord) -> None:
 
 
 def test_the_newest_run_of_a_phase_counts_and_a_dry_run_does_not(record: RunRecord) -> None:
-    later = replace(record, started="2026-02-01T12:00:00Z", exit_code=0)
+    later = replace(record, started="2026-02-01T12:00:00Z", exit_code=0, target="/home/somebody/patient")
     dry = replace(record, started="2026-03-01T12:00:00Z", exit_code=2, dry_run=True)
 
-    found = read(of_runs([later, dry, record]))
+    found = read(of_runs([dry, record, later]))
 
     assert found["regreen_run_exit_code", "patient", "1"] == 0
 
