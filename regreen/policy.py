@@ -34,7 +34,16 @@ class Policy:
     open_timeout: float = 30.0
     recv_timeout: float = 30.0
     call_timeout: float = 30.0
+    #: Clients that stand behind a limiter, a breaker, a cache: `CLIENT`, or `CLIENT -> OBJECT` where the tree has it.
     limited_clients: tuple[str, ...] = ()
+    breaker_clients: tuple[str, ...] = ()
+    cached_clients: tuple[str, ...] = ()
+    chunk_rows: int = 1000
+    #: Where browsers find the pages, and the hashed assets: with two hosts, Next.js must be told of the second.
+    site_host: str = ""
+    asset_host: str = ""
+    #: Remedies graded unsafe that the team lets run without being asked each time.
+    unsafe: tuple[str, ...] = ()
     suites: tuple[str, ...] = ()
     pool_size: int = 5
     pool_overflow: int = 10
@@ -73,6 +82,10 @@ class Policy:
                 if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                     raise PolicyError(f"pyproject.toml: [tool.regreen] {key} must be a list of strings")
                 values[name] = tuple(value)
+            elif isinstance(default, str):
+                if not isinstance(value, str):
+                    raise PolicyError(f"pyproject.toml: [tool.regreen] {key} must be a text")
+                values[name] = value
             elif isinstance(value, bool) or not isinstance(value, int if isinstance(default, int) else (int, float)):
                 raise PolicyError(f"pyproject.toml: [tool.regreen] {key} must be a number, like {default}")
             else:

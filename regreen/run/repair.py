@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from regreen.model import Change, Finding, Proposal, Refusal, Safety, compose
@@ -58,7 +58,7 @@ def repair(eye: Eye, remedy: CodeRemedy, sight: Sight, bounds: Bounds) -> Repair
             break
         by_fingerprint = {finding.fingerprint: finding for finding in findings}
         proposal = _propose(eye, remedy, findings, result.sight)
-        changes, refusals = _allowed(proposal, result, bounds, by_fingerprint, given_up)
+        changes, refusals = _allowed(proposal, result, _permitted(bounds, remedy, eye), by_fingerprint, given_up)
         said = {item for change in proposal.changes for item in change.closes}
         said |= {refusal.fingerprint for refusal in proposal.refusals}
         refusals += [
@@ -90,6 +90,11 @@ def repair(eye: Eye, remedy: CodeRemedy, sight: Sight, bounds: Bounds) -> Repair
     if result.edits:
         result.api += breaking_changes(base.tree.read, result.edits, remedy.ID)
     return result
+
+
+def _permitted(bounds: Bounds, remedy: CodeRemedy, eye: Eye) -> Bounds:
+    """The bounds, with unsafe changes let in where the target's own policy names the remedy."""
+    return replace(bounds, unsafe=bounds.unsafe or remedy.ID in eye.policy.unsafe)
 
 
 def _propose(eye: Eye, remedy: CodeRemedy, findings: Sequence[Finding], sight: Sight) -> Proposal:
@@ -131,7 +136,10 @@ def _allowed(
         if guarded:
             reason, decide = guarded, "repair it where it comes from, or leave it"
         elif change.safety is Safety.UNSAFE and not bounds.unsafe:
-            reason, decide = "the change is graded unsafe: it may alter behaviour", "look at it, then run with --unsafe"
+            reason, decide = (
+                "the change is graded unsafe: it may alter behaviour",
+                "look at it, then run with --unsafe, or name the remedy in `unsafe` of [tool.regreen]",
+            )
         elif missing or existing:
             reason = f"{missing} is not in the tree" if missing else f"{existing} exists already"
             decide = "report this as a bug of Regreen"

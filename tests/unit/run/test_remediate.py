@@ -268,6 +268,18 @@ def test_unsafe_changes_need_the_flag(tmp_path: Path) -> None:
     assert (len(cautious.changes), len(bold.changes)) == (0, 2)
 
 
+def test_the_target_s_own_policy_lets_an_unsafe_remedy_run(tmp_path: Path) -> None:
+    both = (Replace("alpha", "one", SAFETY=Safety.UNSAFE), Replace("beta", "two", SAFETY=Safety.UNSAFE))
+    toys = catalogue(both, CHECKS[:2])
+    allowed = {"pyproject.toml": '[tool.regreen]\nunsafe = ["code.replace-alpha"]\n'}
+    target = repository(tmp_path / "t", {"a.py": "x = 'alpha'\ny = 'beta'\n", **allowed})
+
+    record = remediate(target, plan(toys), 1, toys, options(tmp_path)).record
+
+    assert [change.change.remedy for change in record.changes] == ["code.replace-alpha"]
+    assert [item.refusal.remedy for item in record.refusals] == ["code.replace-beta"]
+
+
 def test_limits_count_what_the_branch_holds(tmp_path: Path) -> None:
     toys = catalogue((Replace("alpha", "one"),), CHECKS[:1])
     target = repository(tmp_path / "t", {f"m{number}.py": "x = 'alpha'\n" for number in range(5)})
