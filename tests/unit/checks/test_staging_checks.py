@@ -120,6 +120,32 @@ def test_a_serverless_backend_needs_neither_time_out_nor_draining() -> None:
     assert verdict_of(CHECKS["staging.load-balancer-draining"], snapshot(fault)).status is Status.PASS
 
 
+API = ("run.services", "api")
+#: Other ways to be as it should be.
+ALSO_HEALTHY: tuple[tuple[str, tuple[str | int, ...], Any], ...] = (
+    ("cloud-run-min-instances", (*API, "scaling"), {"minInstanceCount": 3}),
+    ("cloud-run-min-instances", API, {"template": {"scaling": {"minInstanceCount": 1}}}),
+    ("cloud-run-max-instances", API, {"scaling": {"maxInstanceCount": 2}, "template": {}}),
+    ("cloud-run-probes", (*API, "template", "containers", 0, "startupProbe"), {"grpc": {}}),
+    ("cloud-run-request-timeout", (*API, "template", "timeout"), "3600s"),
+    ("cdn-cache-policy", ("compute.backendBuckets", "static", "cdnPolicy"), {"cacheMode": "CACHE_ALL_STATIC", "clientTtl": 31536000}),
+    ("load-balancer-draining", ("compute.backendServices", "ws-backend", "connectionDraining"), {"drainingTimeoutSec": 600}),
+    ("load-balancer-routes", ("compute.urlMaps", "lb", "hostRules"), [{"hosts": ["*"], "pathMatcher": "main"}]),
+    ("kms-key-rotation", ("kms.keys", "projects/quotes-staging/locations/us/keyRings/ring/cryptoKeys/data", "rotationPeriod"), 86400),
+    ("bigquery-tables-cmek", ("bigquery.tables", "market.orders"), {"type": "EXTERNAL"}),
+    ("aura-reachable", ("run.services", "worker", "template", "containers", 0, "env"), [{"name": "GRAPH", "value": "neo4j+s://a1b2.databases.neo4j.io"}]),
+    ("service-auth", ("run.policies", "api", "bindings", 0, "members"), ["allUsers", "user:ann@example.com"]),
+    ("scaling-within-30s", ("monitoring.instances", "0", "points", 0, "interval", "endTime"), "2026-03-01T10:01:30Z"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "path", "value"), ALSO_HEALTHY)
+def test_what_is_as_good_passes(check: str, path: tuple[str | int, ...], value: Any) -> None:
+    verdict = verdict_of(CHECKS[f"staging.{check}"], snapshot(Fault("", "", ((path, value),), "", "")))
+
+    assert (verdict.status, verdict.error, verdict.findings) == (Status.PASS, "", ())
+
+
 def test_an_old_revision_with_traffic_is_looked_at_too() -> None:
     old = {"name": "api-00001", "containers": [{"env": []}]}
     traffic = [{"revision": "api-00001", "percent": 10}, {"revision": "api-00002", "percent": 90}]
