@@ -89,7 +89,9 @@ def google_place(environment: Environment, *, engine: bool) -> Iterator[Place]:
     stack = environment.stack
     place = Place(environment, _reach_from(environment), _google(environment))
     if engine:
-        variables = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
+        from infra.rehearse import python_path
+
+        variables = {"PULUMI_SKIP_UPDATE_CHECK": "true", "PYTHONPATH": python_path()}
         if stack.backend:
             variables["PULUMI_BACKEND_URL"] = stack.backend
         _equip(place, cache_root() / "stacks" / environment.name, lambda _: variables)

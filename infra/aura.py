@@ -13,6 +13,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,20 +42,50 @@ _CONSTRAINTS: Final = {
 _INDEXES: Final = ("RANGE", "TEXT", "POINT")
 
 
-def create(google: Google, environment: Environment, instance: str) -> str:
-    """Make the instance, or find it, and wait until it runs; one line of evidence. Raises StepError, CloudError.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An instance as it is asked for; `memory` as Aura writes it (`2GB`), `client_secret` a secret that holds `ID:SECRET`."""
+
+    project: str
+    instance: str
+    api: str
+    client_secret: str
+    version: str
+    region: str
+    memory: str
+    type: str
+    cloud: str
+    tenant: str = ""
+
+    @classmethod
+    def of(cls, environment: Environment) -> Wanted:
+        """What an environment file asks for."""
+        aura, project = environment.aura, environment.project
+        assert aura is not None, "asked for a graph in an environment without [aura]"
+        return cls(
+            project.id, aura.instance, aura.api, aura.client_secret, aura.version, aura.region or project.region, aura.memory,
+            aura.type, aura.cloud, aura.tenant,
+        )  # fmt: skip
+
+    @classmethod
+    def of_properties(cls, props: Mapping[str, Any]) -> Wanted:
+        """What a stack's file asks for."""
+        names = ("project", "instance", "api", "clientSecret", "version", "region", "memory", "type", "cloud", "tenant")
+        return cls(*(str(props.get(name) or "") for name in names))
+
+
+def create(google: Google, wanted: Wanted) -> dict[str, Any]:
+    """Make the instance, or find it, and wait until it runs; the API's words on it, no password. Raises StepError, CloudError.
 
     The password goes to a secret of its own (`INSTANCE-password`), which no service reads until the data is there.
     """
-    api = _Aura(google, environment)
-    found = api.instance(instance)
+    api = _Aura(google, wanted)
+    found = api.instance(wanted.instance)
     if found is None:
-        assert environment.aura is not None
-        wanted = environment.aura
-        holding = ensure_secret(google, environment.project.id, _holding(instance))
+        holding = ensure_secret(google, wanted.project, _holding(wanted.instance))
         body = {
-            "name": instance, "version": wanted.version, "region": wanted.region or environment.project.region,
-            "memory": wanted.memory, "type": wanted.type, "cloud_provider": wanted.cloud, "tenant_id": api.tenant(),
+            "name": wanted.instance, "version": wanted.version, "region": wanted.region, "memory": wanted.memory,
+            "type": wanted.type, "cloud_provider": wanted.cloud, "tenant_id": api.tenant(),
         }  # fmt: skip
         made = api.call("POST", "/v1/instances", body)["data"]
         try:
@@ -64,14 +95,32 @@ def create(google: Google, environment: Environment, instance: str) -> str:
             api.call("DELETE", f"/v1/instances/{made['id']}")
             raise
         found = made
+    return _running(api, wanted, str(found["id"]))
+
+
+def read(google: Google, wanted: Wanted, number: str) -> dict[str, Any]:
+    """The API's words on an instance. Raises StepError, also where there is none of that id."""
+    return _Aura(google, wanted).read(number)
+
+
+def resize(google: Google, wanted: Wanted, number: str) -> dict[str, Any]:
+    """Give a running instance the memory that is asked for, and wait until it runs again. Raises StepError."""
+    api = _Aura(google, wanted)
+    api.call("PATCH", f"/v1/instances/{number}", {"memory": wanted.memory})
+    return _running(api, wanted, number)
+
+
+def _running(api: _Aura, wanted: Wanted, number: str) -> dict[str, Any]:
     until = time.monotonic() + _CREATION_LIMIT
-    while (status := api.read(found["id"])["status"]) != "running":
-        if time.monotonic() > until or status in ("destroying", "deleted"):
+    while True:
+        found = api.read(number)
+        if found["status"] == "running":
+            return found
+        if time.monotonic() > until or found["status"] in ("destroying", "deleted"):
             raise StepError(
-                f"the AuraDB instance {instance} is {status}; look at it in the Aura console, then run again"
+                f"the AuraDB instance {wanted.instance} is {found['status']}; look at it in the Aura console, then run again"
             )
         time.sleep(0.5)
-    return f"AuraDB instance {instance} ({found['id']}) runs; its password is in secret {_holding(instance)}"
 
 
 def move(google: Google, environment: Environment, instance: str) -> str:
@@ -81,10 +130,11 @@ def move(google: Google, environment: Environment, instance: str) -> str:
     """
     assert environment.aura is not None
     aura, project = environment.aura, environment.project.id
-    found = _Aura(google, environment).instance(instance)
+    api = _Aura(google, Wanted.of(environment))
+    found = api.instance(instance)
     if found is None:
-        raise StepError(f"there is no AuraDB instance {instance}; `create-aura` makes it")
-    address = str(_Aura(google, environment).read(found["id"])["connection_url"])
+        raise StepError(f"there is no AuraDB instance {instance}: `invoke infra.up` makes it from the stack's file")
+    address = str(api.read(found["id"])["connection_url"])
     uri, password = (f"projects/{project}/secrets/{name}" for name in (aura.uri_secret, aura.password_secret))
     old_address = access(google, newest(google, uri))
     if old_address == address:
@@ -119,10 +169,10 @@ def move(google: Google, environment: Environment, instance: str) -> str:
 class _Aura:
     """The Aura API as one client."""
 
-    def __init__(self, google: Google, environment: Environment) -> None:
-        assert environment.aura is not None, "the check needs it"
-        self._api, self._tenant = environment.aura.api, environment.aura.tenant
-        basic = base64.b64encode(client_credentials(google, environment).encode()).decode()
+    def __init__(self, google: Google, wanted: Wanted) -> None:
+        self._api, self._tenant = wanted.api, wanted.tenant
+        credentials = client_credentials(google, wanted.project, wanted.client_secret)
+        basic = base64.b64encode(credentials.encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
         answer = self._send("POST", "/oauth/token", headers, "grant_type=client_credentials")
         self._headers = {"Authorization": f"Bearer {answer['access_token']}", "Content-Type": "application/json"}

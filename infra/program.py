@@ -8,6 +8,7 @@ from typing import Any
 from infra.components import (
     CloudRunService,
     CustomerManagedEncryption,
+    Graphs,
     LoadBalancer,
     Placing,
     RuntimeSecrets,
@@ -30,6 +31,8 @@ def build(values: Mapping[str, Any], live: Resolve | None = None) -> None:
     secrets = RuntimeSecrets("secrets", of("secrets"), placing) if of("secrets") else None
     if of("keyRings") or of("keys") or of("datasets"):
         CustomerManagedEncryption("encryption", of("keyRings"), of("keys"), of("datasets"), placing)
+    if of("aura"):
+        Graphs("graphs", of("aura"), placing)
     if of("databases") or of("caches"):
         Stores("stores", of("databases"), of("caches"), placing)
     for name, settings in of("services").items():

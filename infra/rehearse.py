@@ -46,10 +46,16 @@ def environment(
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_SKIP_CONFIRMATIONS": "true",
         "PULUMI_PYTHON_CMD": sys.executable,
+        "PYTHONPATH": python_path(),
         "REGREEN_TWIN": str(twin_folder.resolve()),
         "GOOGLE_PROJECT": google.get("GOOGLE_CLOUD_PROJECT", ""),
         "GOOGLE_REGION": region,
     }
+
+
+def python_path() -> str:
+    """PYTHONPATH with this repository in it: the engine's own processes run our dynamic provider."""
+    return os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
 
 
 @contextlib.contextmanager

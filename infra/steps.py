@@ -38,7 +38,6 @@ class Steps:
             "enable-key-version": self._enable_key_version,
             "reencrypt-table": self._reencrypt_table,
             "set-cache-control": self._set_cache_control,
-            "create-aura": self._create_aura,
             "move-graph": self._move_graph,
         }
         self._back: Mapping[str, Callable[[str], str]] = {
@@ -245,9 +244,6 @@ class Steps:
         return self._google.pages("storage", "v1", "objects.list", "items", bucket=bucket, prefix=prefix)
 
     # AuraDB
-
-    def _create_aura(self, instance: str) -> str:
-        return aura.create(self._google, self._environment, instance)
 
     def _move_graph(self, instance: str) -> str:
         assert self._environment.aura is not None, "the check needs it"

@@ -2,6 +2,7 @@
 
 from infra.components.cloud_run import CloudRunService, ServiceSettings
 from infra.components.encryption import CustomerManagedEncryption, DatasetSettings, KeyRingSettings, KeySettings
+from infra.components.graphs import Graphs, GraphSettings
 from infra.components.load_balancer import BackendSettings, LoadBalancer, UrlMapSettings
 from infra.components.placing import Placing
 from infra.components.runtime_secrets import RuntimeSecrets, SecretSettings
@@ -16,6 +17,8 @@ __all__ = [
     "CustomerManagedEncryption",
     "DatabaseSettings",
     "DatasetSettings",
+    "GraphSettings",
+    "Graphs",
     "KeyRingSettings",
     "KeySettings",
     "LoadBalancer",

@@ -20,7 +20,7 @@ IGNORED: Final[Mapping[str, Sequence[str]]] = {
     "databases": ("settings.version",),
 }
 #: Losing one of these loses data, or a name that can never be used again.
-PROTECTED: Final = frozenset({"keyRings", "keys", "datasets", "databases", "caches", "buckets", "secrets"})
+PROTECTED: Final = frozenset({"keyRings", "keys", "datasets", "databases", "caches", "buckets", "secrets", "aura"})
 
 
 @dataclass(frozen=True, slots=True)

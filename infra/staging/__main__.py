@@ -17,7 +17,7 @@ from regreen.facts.cloud.google import Google
 
 config = pulumi.Config()
 google = pulumi.Config("gcp")
-values = {name: config.get_object(name) for name in (*SECTIONS, "imports")}
+values = {name: config.get_object(name) for name in (*SECTIONS, "aura", "imports")}
 refuse_production(google.require("project"), pulumi.get_stack())
 project, region = google.require("project"), google.require("region")
 build(

@@ -1,6 +1,6 @@
 """Move the graph to AuraDB, with its data.
 
-An instance is made, its password goes to Secret Manager before anything else can fail, writers are paused, the data is
+The stack makes an instance, its password goes to Secret Manager before anything else can fail, writers are paused, the data is
 copied, both graphs are counted and digested, and only when they are equal the services' secrets get the new address. The
 old graph is kept. Services begin to use it with `staging.use-new-graph`.
 """
@@ -23,8 +23,13 @@ RISK: Final = Risk.HIGH
 
 
 def propose(findings: Sequence[Finding], snapshot: Snapshot, stack: StackFile, environment: Environment) -> Proposal:
-    """Two steps, create and move; the stack stays as it is."""
+    """The instance in the stack, and then the move."""
     assert environment.aura is not None, "the check needs it"
-    name = environment.aura.instance
-    steps = (f"create-aura:{name}", f"move-graph:{name}")
-    return change(ID, stack, f"the graph moves to {name}", findings, (), steps=steps)
+    aura = environment.aura
+    settings = {
+        "api": aura.api, "clientSecret": aura.client_secret, "cloud": aura.cloud, "memory": aura.memory,
+        "region": aura.region or environment.project.region, "tenant": aura.tenant, "type": aura.type, "version": aura.version,
+    }  # fmt: skip
+    values = [(("aura", aura.instance, key), value) for key, value in settings.items() if value]
+    steps = (f"move-graph:{aura.instance}",)
+    return change(ID, stack, f"the graph moves to {aura.instance}", findings, values, steps=steps)

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from regreen.facts.cloud.snapshot import Body
 
 
-def client_credentials(google: Google, environment: Environment) -> str:
-    """`ID:SECRET` of the Aura API client: AURA_CLIENT, else the secret that the environment file names."""
+def client_credentials(google: Google, project: str, secret: str) -> str:
+    """`ID:SECRET` of the Aura API client: AURA_CLIENT, else the newest version of a secret."""
     if os.environ.get("AURA_CLIENT"):
         return os.environ["AURA_CLIENT"]
-    assert environment.aura is not None, "asked for an Aura client in an environment without [aura]"
-    name = f"projects/{environment.project.id}/secrets/{environment.aura.client_secret}/versions/latest"
+    name = f"projects/{project}/secrets/{secret}/versions/latest"
     answer = google.call("secretmanager", "v1", "projects.secrets.versions.access", name=name)
     return base64.b64decode(answer["payload"]["data"]).decode()
 
@@ -29,7 +28,8 @@ def instances(google: Google, environment: Environment) -> Iterable[tuple[str, B
     """Instances by name. The Aura API never gives a password here."""
     if environment.aura is None:
         return
-    token = _post_token(environment.aura.api, client_credentials(google, environment))
+    credentials = client_credentials(google, environment.project.id, environment.aura.client_secret)
+    token = _post_token(environment.aura.api, credentials)
     for item in _get(environment.aura.api, "/v1/instances", token):
         yield item["name"], _get(environment.aura.api, f"/v1/instances/{item['id']}", token)
 
