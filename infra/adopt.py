@@ -14,7 +14,8 @@ from infra.config import SECTIONS, Place, StackDocument, split
 from infra.live import LIVE
 from infra.types import known
 from infra.types.shape import to_program
-from regreen.facts.cloud.reading import last, members, secret_like
+from regreen.facts.cloud.reading import containers, last, members, secret_like, variables
+from regreen.facts.cloud.secrets import secret_for
 
 if TYPE_CHECKING:
     from regreen.environment import Environment
@@ -110,6 +111,7 @@ def _services(snapshot: Snapshot, environment: Environment) -> Iterator[Live]:
     for service in environment.services:
         for body in _named(snapshot, "run.services", service.name):
             secret = {variable for variable, _ in service.secrets}
+            secret |= {name for item in containers(body) for name in variables(item) if secret_for(environment, name)}
             inputs = _without_secrets(_inputs("services", body), secret)
             invokers = tuple(sorted(members(policies.get(service.name, {}), SECTIONS["services"].role)))
             own = f"{where}/{service.name}"
@@ -167,6 +169,8 @@ def _without_secrets(inputs: dict[str, Any], names: set[str]) -> dict[str, Any]:
     """The inputs of a service with every plain value of a secret replaced by "as it is live"."""
     for container in (inputs.get("template") or {}).get("containers") or ():
         for variable in container.get("envs") or ():
-            if variable.get("value") and (secret_like(variable["name"]) or variable["name"] in names):
+            if variable.get("value") and (
+                secret_like(variable["name"], str(variable["value"])) or variable["name"] in names
+            ):
                 variable["value"] = LIVE
     return inputs

@@ -1,7 +1,7 @@
 """Secrets reach containers by reference, never as plain values.
 
-A plain value is readable by everybody who may view the service, and stays in every old revision. Found by name, and
-by the environment file. The value itself never gets into a finding.
+A plain value is readable by everybody who may view the service, and stays in every old revision. Found by name, by
+what a value begins with, and by the environment file. The value itself never gets into a finding.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 from regreen.environment import Environment
 from regreen.facts.cloud import Snapshot
 from regreen.facts.cloud.reading import containers, finding, masked, references, secret_like, variables, verdict
+from regreen.facts.cloud.secrets import secret_for
 from regreen.model import Finding, Severity, Verdict
 
 ID: Final = "staging.cloud-run-secrets-by-reference"
@@ -35,7 +36,8 @@ def _findings(snapshot: Snapshot, environment: Environment) -> Iterator[Finding]
             for number, container in enumerate(containers(body)):
                 at = f"/template/containers/{number}/env"
                 for variable, value in variables(container).items():
-                    if value and (secret_like(variable) or variable in by_reference):
+                    named = variable in by_reference or bool(secret_for(environment, variable))
+                    if value and (named or secret_like(variable, value)):
                         yield finding(
                             ID, SEVERITY, "run", name, f"{at}/{variable}", f"{variable}: {masked(value)}",
                             "a reference to a secret", variable=variable, secret=by_reference.get(variable, ""),

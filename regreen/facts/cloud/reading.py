@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from regreen.facts.cloud.snapshot import Body, Snapshot
 from regreen.model import Finding, Resource, Severity, Verdict
 
-#: Names of variables whose values are secrets, as people choose them.
-SECRET_WORDS: Final = ("SECRET", "PASSWORD", "PASSWD", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "SIGNING_KEY", "BYPASS_KEY", "WEBHOOK", "CREDENTIAL")  # fmt: skip
+#: Words in names of variables whose values are secrets, as people choose them.
+_SECRET: Final = frozenset(
+    {"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "PWD", "PW", "TOKEN", "APIKEY", "WEBHOOK", "CREDENTIAL", "CREDENTIALS"}
+)  # fmt: skip
+#: Words before KEY with which it is no secret, or none of this kind: names of keys, and keys of tables and caches.
+_OPEN_KEYS: Final = frozenset(
+    {"PUBLIC", "PUBLISHABLE", "KMS", "CRYPTO", "PARTITION", "SORT", "PRIMARY", "FOREIGN", "CACHE", "ROUTING", "HASH", "SHARD"}
+)  # fmt: skip
+#: Last words of names that are about a secret and hold none: where it is, what it is called, how long it lives.
+_ABOUT: Final = frozenset(
+    {"FILE", "PATH", "NAME", "TTL", "ID", "URL", "URI", "ENDPOINT", "EXPIRY", "SECONDS", "MINUTES", "HOURS", "DAYS", "LENGTH",
+     "SIZE", "ALGORITHM", "HEADER", "ISSUER", "AUDIENCE", "LIMIT", "COUNT", "TYPE", "VERSION", "ENABLED", "REQUIRED", "PREFIX"}
+)  # fmt: skip
+#: Values that are secrets whatever they are called: an address with a password in it, and what providers' keys begin with.
+_TELLING: Final = re.compile(
+    r"\A[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@|\A(?:sk|rk|pk)_live_|\Ask-[A-Za-z0-9]|\AAIza[\w-]{30}|\A(?:AKIA|ASIA)[A-Z0-9]{16}"
+    r"|\Agh[pousr]_|\Agithub_pat_|\Axox[abeprs]-|\Aglpat-|-----BEGIN [A-Z ]*PRIVATE KEY-----|\Ahttps://hooks\.slack\.com/"
+)
+#: Values that are none whatever they are called: numbers, switches, names of Google's resources, files.
+_HARMLESS: Final = re.compile(
+    r"\A(?:\d{1,6}|true|false|yes|no|on|off|none|projects/[\w./-]+|/[\w./-]+)\Z", re.IGNORECASE
+)
 
 
 def verdict(
@@ -109,10 +130,22 @@ def members(policy: Body, *roles: str) -> set[str]:
     }
 
 
-def secret_like(name: str) -> bool:
-    """Whether a variable of that name holds a secret, by the way people name them."""
-    upper = name.upper()
-    return any(word in upper for word in SECRET_WORDS) and not upper.endswith(("_URL_PATH", "_FILE", "_NAME", "_TTL"))
+def secret_like(name: str, value: str = "") -> bool:
+    """Whether a variable holds a secret, by the way people name them, or by what its value begins with."""
+    if value and _TELLING.search(value):
+        return True
+    if value and _HARMLESS.match(value):
+        return False
+    words = [word for word in re.split(r"[^A-Z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()) if word]
+    if not words or {"PUBLIC", "PUBLISHABLE"} & set(words):
+        return False
+    if "WEBHOOK" in words:  # whoever has its address may post
+        return words[-1] not in _ABOUT - {"URL", "URI"}
+    if words[-1] in _ABOUT:
+        return False
+    if words[-1] in ("KEY", "KEYS"):
+        return len(words) > 1 and words[-2] not in _OPEN_KEYS
+    return bool(_SECRET & set(words))
 
 
 def masked(value: str) -> str:
