@@ -1,6 +1,6 @@
 """The gates, in one line: each stage needs the ones before it, and the first red one stops.
 
-lint → typecheck → markers → imports → unit → twin → staging → tier0 → tier1 → tier2
+lint → typecheck → markers → imports → unit → twin → staging → infra → tier0 → tier1 → tier2
 
 `nox` runs them all, `nox -s tier2` those up to it, `nox --no-dependencies -s tier2` that one alone. After `--`:
 `--reuse` skips what was green for the same files, `--target PATH` judges another repository (markers, imports),
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -25,12 +26,11 @@ sys.path.insert(0, str(ROOT))
 from console.stages import Stages, value  # noqa: E402 - nox does not look beside its own file
 
 nox.needs_version = ">=2025.5"
-nox.options.default_venv_backend = "uv"
-nox.options.reuse_existing_virtualenvs = True
+nox.options.default_venv_backend = "none"  # one environment for all stages: see `environment`
 nox.options.stop_on_first_error = True
 
 ORDER = (
-    "lint", "typecheck", "markers", "imports", "unit", "twin", "staging", "tier0", "tier1", "tier2",
+    "lint", "typecheck", "markers", "imports", "unit", "twin", "staging", "infra", "tier0", "tier1", "tier2",
 )  # fmt: skip
 nox.options.sessions = list(ORDER)
 
@@ -41,8 +41,26 @@ STAGES = Stages(ROOT, sys.argv[1:])
 atexit.register(STAGES.close)
 
 
+def environment(session: nox.Session) -> str:
+    """The folder of programs of the stages' own environment: what is locked and nothing else, made anew when the lock is.
+
+    One for all stages, and compiled: importing Pulumi's SDK from sources alone takes longer than most tests.
+    """
+    lock = (ROOT / "requirements" / "dev.txt").read_bytes()
+    folder = ROOT / ".nox" / "stages"
+    stamp, wanted = folder / "regreen-stamp", hashlib.sha256(sys.version.encode() + lock).hexdigest()
+    programs = folder / ("Scripts" if os.name == "nt" else "bin")
+    if not stamp.exists() or stamp.read_text() != wanted:
+        session.run("uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+        session.run(
+            "uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", str(folder), "--require-hashes", "-r", "requirements/dev.txt"
+        )  # fmt: skip
+        stamp.write_text(wanted)
+    return str(programs)
+
+
 def stage(function: Callable[[nox.Session], None]) -> object:
-    """A session that needs the one before it in ORDER, runs in its own environment and is timed."""
+    """A session that needs the one before it in ORDER, runs in the stages' environment and is timed."""
     name = function.__name__
     before = ORDER[ORDER.index(name) - 1 : ORDER.index(name)] if name in ORDER else ()
 
@@ -52,7 +70,7 @@ def stage(function: Callable[[nox.Session], None]) -> object:
             session.log(f"{name} was green at {since} for the same files: not run again")
             return
         with STAGES.running(name):
-            session.install("--quiet", "--require-hashes", "-r", "requirements/dev.txt")
+            session.env["PATH"] = os.pathsep.join((environment(session), os.environ.get("PATH", os.defpath)))
             function(session)
 
     return nox.session(name=name, requires=before)(run)
@@ -142,6 +160,13 @@ def staging(session: nox.Session) -> None:
 
 
 @stage
+def infra(session: nox.Session) -> None:
+    """The Pulumi programs and phases 3 and 4 on the local Google Cloud, with the real engine, which is built if need be."""
+    session.run("invoke", "setup")
+    pytest(session, "tests/infra", "--require-engine")
+
+
+@stage
 def tier0(session: nox.Session) -> None:
     """Smoke: would a demo work?"""
     tier(session)
@@ -176,9 +201,3 @@ def planted(session: nox.Session) -> None:
         *(["--sample"] if few else []),
         *STAGES.options("planted", session.posargs),
     )
-
-
-@stage
-def infra(session: nox.Session) -> None:
-    """The Pulumi programs on the local Google Cloud, with the real engine (`invoke setup`)."""
-    pytest(session, "tests/infra")
