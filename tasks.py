@@ -227,7 +227,9 @@ def docs(c: Context, check: bool = False) -> None:
         from twin.rules import table
 
         pages = {
-            HERE / "docs" / "catalogue.md": catalogue(catalogues.code().checks, catalogues.code().remedies, plan),
+            HERE / "docs" / "catalogue.md": catalogue(
+                catalogues.code().checks, catalogues.code().remedies, plan, catalogues.cloud()
+            ),
             HERE / "docs" / "troubleshooting.md": troubleshooting.page(HERE),
             HERE / "docs" / "twin-rules.md": table(),
         }
