@@ -17,6 +17,7 @@ from checks.code import (
     markers_registered,
     markers_spelled,
     mocked_boundaries,
+    next_config_current,
     no_secret_literals,
     optional_imports_guarded,
     pools_configured,
@@ -61,4 +62,5 @@ CATALOGUE: Final[tuple[CodeCheck, ...]] = (
     external_calls_bounded,
     results_stream,
     no_secret_literals,
+    next_config_current,
 )

@@ -18,6 +18,7 @@ from remedies.code import (
     enable_strict_markers,
     fix_marker_spelling,
     guard_optional_import,
+    next_config,
     pool_settings,
     pydantic_current,
     register_marker,
@@ -59,4 +60,5 @@ CATALOGUE: Final[tuple[CodeRemedy, ...]] = (
     canonical_import_path,
     guard_optional_import,
     bridge_export,
+    next_config,
 )
