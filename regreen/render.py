@@ -93,11 +93,21 @@ def _totals(diagnosis: Diagnosis) -> str:
         _count(findings, "finding"),
         *([f"{aside:,} set aside"] if aside else []),
         *([f"{_count(unknown, 'check')} without an answer"] if unknown else []),
-        f"{_count(diagnosis.files, 'Python file')} ({diagnosis.parsed:,} parsed, {diagnosis.unreadable:,} unreadable)",
-        f"{_count(diagnosis.functions, 'test')} in {_count(diagnosis.modules, 'module')}",
+        *(
+            _of_code(diagnosis)
+            if any(item.check.startswith("code.") for item in diagnosis.verdicts)
+            else [diagnosis.tree]
+        ),
         f"{diagnosis.seconds:.1f} s",
     ]
     return " · ".join(parts)
+
+
+def _of_code(diagnosis: Diagnosis) -> list[str]:
+    return [
+        f"{_count(diagnosis.files, 'Python file')} ({diagnosis.parsed:,} parsed, {diagnosis.unreadable:,} unreadable)",
+        f"{_count(diagnosis.functions, 'test')} in {_count(diagnosis.modules, 'module')}",
+    ]
 
 
 def _count(number: int, noun: str) -> str:

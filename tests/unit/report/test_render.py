@@ -75,6 +75,12 @@ def test_the_table_says_status_place_and_what_is_wrong(diagnosis: Diagnosis) -> 
     )
 
 
+def test_an_environment_has_no_files_and_no_tests_to_count(diagnosis: Diagnosis) -> None:
+    judged = replace(diagnosis, tree="staging-twin at noon", verdicts=(Verdict("staging.drift", 1, ()),))
+
+    assert table(judged).splitlines()[-1].rstrip() == "0 findings · staging-twin at noon · 0.2 s"
+
+
 def test_a_terminal_is_not_sent_what_a_file_name_says(diagnosis: Diagnosis) -> None:
     text = table(diagnosis, terminal=True)
 
