@@ -1,4 +1,4 @@
-"""`invoke markers` and `invoke imports`: groups of checks by name, for gates and for hooks in other repositories."""
+"""`invoke markers` and `invoke imports`: groups of checks by name, for gates and hooks; `invoke criteria`: what must be true in the end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,31 @@ def imports(c: Context, target: str = "", format: str = "table") -> None:
     _diagnose(c, target, IMPORTS, format)
 
 
+@task(
+    iterable=["diagnosis"],
+    help={
+        "diagnosis": "what `invoke diagnose --format json` printed, of code or of an environment; as often as there are some",
+        "status": "what `invoke status --format json` printed",
+        "history": "the history of the tests that count",
+        "label": "only runs of the history with this label",
+        "format": "table or json",
+    },
+)
+def criteria(
+    c: Context, diagnosis: list[str], status: str = "", history: str = "", label: str = "", format: str = "table"
+) -> None:
+    """Are the plan's success criteria met? Exit 1 when one is missed, or not measured."""
+
+    def run() -> int:
+        from console import criteria as judged
+
+        return judged.run(diagnosis, status, history, label, format)
+
+    end(run)
+
+
 def add_to(namespace: Collection) -> None:
     """Add these tasks to the command line."""
     namespace.add_task(markers)
     namespace.add_task(imports)
+    namespace.add_task(criteria)

@@ -22,21 +22,22 @@ _RUN = "the run's id; the newest by default"
         "target": "where runs were made; its newest run of each phase is told",
         "history": "also the newest run of each label in this history of tests",
         "status": "also the services of this file, as `invoke status --format json` prints it; - for standard input",
-        "environment": "the environment that --status is about, as a label",
+        "criteria": "also what `invoke criteria --format json` printed",
+        "environment": "the environment that --status and --criteria are about, as a label",
         "output": _OUTPUT,
         "port": "answer GET /metrics on this port of this machine, until Ctrl-C",
     },
 )
 def metrics(
     c: Context, target: str = "", history: str = "", status: str = "", environment: str = "twin", output: str = "",
-    port: int = 0,
+    port: int = 0, criteria: str = "",
 ) -> None:  # fmt: skip
     """Runs, tests and services as Prometheus metrics."""
 
     def run() -> int:
         from regreen.export import command
 
-        return command.metrics(place(c, target)[0], history, status, environment, output, port)
+        return command.metrics(place(c, target)[0], history, status, environment, output, port, criteria)
 
     end(run)
 

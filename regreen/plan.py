@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Final
 
+from regreen.criteria import Criterion, criteria
 from regreen.model import Risk
 from regreen.tomlsource import SourceError, Table, load, meant
 
@@ -73,11 +74,12 @@ class TestLimits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All phases, by number, and how tests run."""
+    """All phases, by number, how tests run, and what must be true in the end."""
 
     path: str
     phases: tuple[Phase, ...]
     tests: TestLimits
+    criteria: tuple[Criterion, ...] = ()
 
     def phase(self, number: int) -> Phase:
         """The phase of a number. Raises PlanError."""
@@ -129,7 +131,7 @@ def parse_plan(path: str, content: bytes, checks: Collection[str], remedies: Col
 
 
 def _parse(root: Table, checks: Collection[str], remedies: Collection[str]) -> Plan:
-    root.only("schema", "tests", "phase")
+    root.only("schema", "tests", "phase", "criterion")
     if root.integer("schema") != 1:
         raise root.fail("this version of Regreen reads schema 1", "schema")
     tables = list(root.tables("phase", "phase {number}"))
@@ -146,7 +148,8 @@ def _parse(root: Table, checks: Collection[str], remedies: Collection[str]) -> P
         numbers[number] = named
         phases.append(_phase(named, number, checks, remedies, ids))
     _order(phases, numbers)
-    return Plan(root.path, tuple(sorted(phases, key=lambda phase: phase.number)), _tests(root))
+    ordered = tuple(sorted(phases, key=lambda phase: phase.number))
+    return Plan(root.path, ordered, _tests(root), criteria(root, checks))
 
 
 def _phase(table: Table, number: int, checks: Collection[str], remedies: Collection[str], ids: dict[str, int]) -> Phase:

@@ -39,8 +39,10 @@ def chosen(target: Path, run: str) -> tuple[RunRecord, Journal]:
     return known[run or list(known)[-1]], Journal(state / "journal.jsonl")
 
 
-def metrics(target: Path, history: str, status: str, environment: str, output: str, port: int) -> int:
-    """Metrics of a target's runs and journal, and where asked of a history and of a status; to a file, a port or stdout."""
+def metrics(
+    target: Path, history: str, status: str, environment: str, output: str, port: int, criteria: str = ""
+) -> int:
+    """Metrics of a target's runs and journal, and where asked of a history, a status and criteria; to a file, a port or stdout."""
     from regreen.export import metrics as series
     from regreen.export.serve import write
 
@@ -55,11 +57,13 @@ def metrics(target: Path, history: str, status: str, environment: str, output: s
             samples += series.of_history(read(Path(history)))
         if status:
             samples += series.of_status(status_form(status), environment)
+        if criteria:
+            samples += series.of_criteria(form_of("--criteria", criteria, "criteria"), environment)
         return series.text(samples)
 
     if port:
-        if status == "-":
-            raise UsageError("--port asks anew at each scrape: give --status a file, not standard input")
+        if "-" in (status, criteria):
+            raise UsageError("--port asks anew at each scrape: give --status and --criteria files, not standard input")
         collect()  # what cannot be read ends this command, not the first scrape
         return _served(collect, port)
     if output:
@@ -127,12 +131,19 @@ def fenced(name: str, title: str) -> int:
 
 def status_form(name: str) -> dict[str, Any]:
     """What `invoke status --format json` printed, from a file or standard input. Raises UsageError."""
+    return form_of("--status", name, "services")
+
+
+def form_of(flag: str, name: str, key: str) -> dict[str, Any]:
+    """The JSON object that another command printed, from a file or standard input; `key` is what it must hold. Raises UsageError."""
     try:
         form = json.loads(_text(name))
     except ValueError as error:
-        raise UsageError(f"--status {name}: not JSON: {error}") from None
-    if not isinstance(form, dict) or form.get("schema") != 1:
-        raise UsageError(f"--status {name}: not the output of `invoke status --format json`")
+        raise UsageError(f"{flag} {name}: not JSON: {error}") from None
+    if not isinstance(form, dict) or not isinstance(form.get(key), list):
+        raise UsageError(
+            f"{flag} {name}: it lists no {key}; give what the command of that name prints with --format json"
+        )
     return form
 
 

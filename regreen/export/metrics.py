@@ -51,6 +51,8 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "regreen_service_connect_seconds": ("Time to connect, measured in the service's own protocol.", _SERVICE),
     "regreen_service_query_seconds": ("Time of a query.", _SERVICE),
     "regreen_service_throughput": ("What the probe got through a second.", (*_SERVICE, "unit")),
+    "regreen_criterion_met": ("1 met, 0 missed; absent where nothing was measured.", ("environment", "criterion")),
+    "regreen_criterion_value": ("The measured value.", ("environment", "criterion", "unit")),
     "regreen_history_tests": ("Tests of the newest recorded run of a suite, by outcome.", ("label", "outcome")),
     "regreen_history_pass_ratio": ("Share of the tests that ran and passed.", ("label",)),
     "regreen_history_test_seconds": ("Wall seconds of all tests together.", ("label",)),
@@ -165,6 +167,17 @@ def of_status(form: Mapping[str, Any], environment: str) -> list[Sample]:
                 found.append(Sample(f"regreen_service_{name}", key, each[name]))
         if each["throughput"] is not None:
             found.append(Sample("regreen_service_throughput", (*key, each["throughput_unit"]), each["throughput"]))
+    return found
+
+
+def of_criteria(form: Mapping[str, Any], environment: str) -> list[Sample]:
+    """The criteria of `invoke criteria --format json`."""
+    found = []
+    for each in form["criteria"]:
+        if each["met"] is not None:
+            found.append(Sample("regreen_criterion_met", (environment, each["id"]), each["met"]))
+        if each["value"] is not None:
+            found.append(Sample("regreen_criterion_value", (environment, each["id"], each["unit"]), each["value"]))
     return found
 
 

@@ -193,7 +193,7 @@ def test_texts_for_a_step_summary(environment: dict[str, str], tmp_path: Path) -
         (("export.trace", "--endpoint", "http://127.0.0.1:1"), "the trace was not taken"),
         (("export.metrics", "--history", "nowhere"), "nowhere: there is no such file"),
         (("export.metrics", "--status", "junit.xml"), "not JSON"),
-        (("export.metrics", "--status", "-", "--port", "1"), "give --status a file"),
+        (("export.metrics", "--status", "-", "--port", "1"), "give --status and --criteria files"),
         (("alert.run",), "ALERT_URLS is not set"),
     ],
 )

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from regreen import status
-from regreen.export.metrics import METRICS, Sample, of_history, of_journal, of_runs, of_status, text
+from regreen import criteria, status
+from regreen.export.metrics import METRICS, Sample, of_criteria, of_history, of_journal, of_runs, of_status, text
 from regreen.facts.services.spec import Reading, Seen, ServiceSpec, State
 from regreen.journal import Entry, Journal, Step
 from regreen.run.record import RunRecord
@@ -139,13 +139,31 @@ def test_a_history_gives_the_newest_run_of_each_label(history: past.TestHistory)
     assert found["regreen_history_pass_ratio", "local"] == 1
 
 
+CRITERIA = (
+    criteria.Measured("fast", "", "", "at most 0.1", False, 0.2, "s", ""),
+    criteria.Measured("handshake", "", "", "a check passes", None, None, "findings", ""),
+)
+
+
+def test_criteria_that_nothing_measured_are_absent() -> None:
+    found = read(of_criteria(criteria.form(CRITERIA), "twin"))
+
+    assert found == {
+        ("regreen_criterion_met", "twin", "fast"): 0,
+        ("regreen_criterion_value", "twin", "fast", "s"): 0.2,
+    }
+
+
 def test_every_listed_metric_is_given_by_something(
     record: RunRecord, services: list[Reading], history: past.TestHistory, tmp_path: Path
 ) -> None:
     journal = entries(Journal(tmp_path / "journal.jsonl"), "r1")
     form = status.form(services, ["kafka", "writer", "graph"])
 
-    samples = [*of_runs([record]), *of_journal("x", journal), *of_status(form, "twin"), *of_history(history)]
+    samples = [
+        *of_runs([record]), *of_journal("x", journal), *of_status(form, "twin"), *of_history(history),
+        *of_criteria(criteria.form(CRITERIA), "twin"),
+    ]  # fmt: skip
 
     assert {sample.name for sample in samples} == set(METRICS)
 
