@@ -27,6 +27,7 @@ from remedies.code import (
     return_to_assert,
     rewrite_import,
     secret_accessor,
+    stream_results,
     test_class_not_collected,
     unify_pytest_config,
     wait_not_sleep,
@@ -61,4 +62,5 @@ CATALOGUE: Final[tuple[CodeRemedy, ...]] = (
     guard_optional_import,
     bridge_export,
     next_config,
+    stream_results,
 )
