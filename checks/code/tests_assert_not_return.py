@@ -24,7 +24,7 @@ from regreen.model import Example, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.tests-assert-not-return"
-VERSION: Final = 2
+VERSION: Final = 3
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = "https://docs.pytest.org/en/stable/how-to/assert.html#return-not-none"
 
@@ -190,6 +190,8 @@ EXAMPLES: Final = (
     }, fires=1),
     Example("a return that skips", {"test_a.py": _HEAD + "def test_a():\n    return pytest.skip('no')\n"}, fires=1),
     Example("return None and a bare return", {"test_a.py": "def test_a():\n    if f():\n        return\n    return None\n"}),
+    Example("a tool of a framework's", {"test_a.py": "@function_tool\ndef test_tool():\n    return 'x'\n\n\n@app.task(bind=True)\ndef test_task(self):\n    return 1\n"}),
+    Example("a mark named like one", {"test_a.py": "import pytest\n\n\n@pytest.mark.task\ndef test_a():\n    return f() == 1\n"}, fires=1),
     Example("a fixture", {"test_a.py": _HEAD + "@pytest.fixture\ndef test_client():\n    return f()\n"}),
     Example("another fixture", {"test_a.py": _HEAD + "@my.async_fixture(scope='module')\nasync def test_client():\n    return 1\n"}),
     Example("a nested function", {"test_a.py": "def test_a():\n    def g():\n        return 1\n    assert g() == 1\n"}),

@@ -130,13 +130,21 @@ def _dotted(node: ast.expr) -> str:
     return ".".join([node.id, *reversed(parts)])
 
 
+#: Words of decorators whose result is an object of a framework's, which pytest does not collect.
+_MAKERS: Final = frozenset(
+    {"tool", "task", "flow", "command", "op", "asset", "dag", "actor", "workflow", "activity", "route"}
+)
+
+
 def is_fixture(node: FunctionNode) -> bool:
-    """Whether a decorator makes the function something else than a test: a fixture, a property, an overload."""
-    return any(
-        "fixture" in name.rpartition(".")[2].lower()
-        or name.rpartition(".")[2] in ("property", "overload", "cached_property", "hookimpl", "composite", "setter")
-        for name in decorator_names(node)
-    )
+    """Whether a decorator makes the function something else than a test: a fixture, a property, an overload, a tool."""
+    for name in decorator_names(node):
+        last = name.rpartition(".")[2].lower()
+        if "fixture" in last or last in ("property", "overload", "cached_property", "hookimpl", "composite", "setter"):
+            return True
+        if ".mark." not in name and not name.startswith("mark.") and not _MAKERS.isdisjoint(last.split("_")):
+            return True
+    return False
 
 
 def is_generator(node: FunctionNode) -> bool:
