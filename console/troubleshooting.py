@@ -113,7 +113,7 @@ def errors(root: Path) -> dict[str, Found]:
     for path, tree in trees.items():
         known = _seen_from(tree, _module(path, root), found)
         for raised, message in _raised(tree):
-            if raised in known:
+            if known.get(raised) in found:
                 found[known[raised]].messages.add(message)
     return found
 

@@ -55,8 +55,15 @@ def test_messages_are_found_with_what_differs_left_out(tmp_path: Path) -> None:
         "from twin.process import TwinError as Bad\n\ndef f():\n    raise Bad('nothing was done at all')\n"
     )
 
-    found = errors(tmp_path)["twin.process.TwinError"]
+    (tmp_path / "regreen").mkdir()
+    (tmp_path / "regreen" / "tomlsource.py").write_text(
+        'class SourceError(ValueError):\n    """A file is wrong."""\n\ndef f(t):\n    raise t.fail(f"{t} has no number", 3)\n'
+    )
 
+    every = errors(tmp_path)
+    found = every["twin.process.TwinError"]
+
+    assert every["regreen.tomlsource.SourceError"].messages == {"… has no number"}
     assert found.meaning == "It did not start."
     assert found.messages == {"…: no twin runs here; start it with `invoke twin.up`", "nothing was done at all"}
 

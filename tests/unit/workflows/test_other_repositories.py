@@ -26,6 +26,22 @@ CLEAN: Final = {
     "app.py": "def answer() -> int:\n    return 42\n",
     "test_app.py": "import pytest\n\nfrom app import answer\n\n\n@pytest.mark.slow\ndef test_answer() -> None:\n    assert answer() == 42\n",
 }
+#: What only the extras of pyproject.toml bring, by import name.
+EXTRAS: Final = (
+    "aiohttp", "apprise", "confluent_kafka", "cryptography", "duckdb", "googleapiclient", "grpc", "httplib2", "neo4j",
+    "numpy", "opentelemetry", "prometheus_client", "psycopg", "pulumi", "pulumi_gcp", "redis", "ruamel", "sqlglot", "yaml",
+)  # fmt: skip
+_SCRIPT: Final = """#!{python}
+import sys
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {extras!r}:
+            raise ModuleNotFoundError("not installed: " + name)
+sys.meta_path.insert(0, NotInstalled())
+sys.path[0] = {site!r}
+from {module} import {function}
+{function}()
+"""
 #: A fault that each hook must see, and what it must not take for one.
 FAULTS: Final = {
     "regreen-diagnose": ("test_app.py", "assert answer() == 42", "return answer() == 42", "code.tests-assert-not-return"),
@@ -37,7 +53,7 @@ FAULTS: Final = {
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Only what the wheel holds, and its console script, as `pip install` makes it."""
+    """Only what the wheel holds, and its console script, as `pip install` makes it: without the extras' libraries."""
     place = tmp_path_factory.mktemp("installed")
     site = place / "site"
     site.mkdir()
@@ -48,7 +64,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = place / "bin" / "regreen"
     script.parent.mkdir()
     script.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path[0] = {str(site)!r}\nfrom {module} import {function}\n{function}()\n"
+        _SCRIPT.format(python=sys.executable, site=str(site), extras=EXTRAS, module=module, function=function)
     )
     script.chmod(0o755)
     return script.parent
