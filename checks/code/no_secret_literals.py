@@ -11,7 +11,9 @@ The value is nowhere in a finding: the snippet holds its kind and eight digits o
 from __future__ import annotations
 
 import ast
+import base64
 import hashlib
+import json
 import math
 import re
 from bisect import bisect_left
@@ -29,7 +31,7 @@ from regreen.model import Example, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.no-secret-literals"
-VERSION: Final = 1
+VERSION: Final = 2
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = (
     "https://docs.github.com/en/code-security/secret-scanning/introduction/supported-secret-scanning-patterns"
@@ -302,6 +304,8 @@ def _kind(value: str) -> tuple[str, str, bool]:
             if not _looks_secret("password", found[1]):
                 continue
             return form.kind, form.vendor, False
+        if form.kind == "JSON web token" and _for_everybody(text):
+            continue
         if form.kind == "private key":
             return form.kind, form.vendor, len(text) < 200
         body = text[len(form.needle) + 1 :]
@@ -310,6 +314,19 @@ def _kind(value: str) -> tuple[str, str, bool]:
         )
         return form.kind, form.vendor, fake or _entropy(body) < 3.0
     return "", "", False
+
+
+def _for_everybody(token: str) -> bool:
+    """Whether a token says of itself that it is the one that a Supabase project gives to every browser.
+
+    https://supabase.com/docs/guides/api/api-keys
+    """
+    body = token.split(".")[1]
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except ValueError:
+        return False
+    return isinstance(claims, dict) and claims.get("role") == "anon"
 
 
 def _given_to(above: tuple[ast.AST, ...], node: ast.expr) -> tuple[str, str]:
@@ -411,7 +428,16 @@ _ZEROS: Final = "sk_" + "live_" + "0" * 24
 _RANDOM: Final = "q7Zt2LmX9" + "vKp4RwB8nYd"
 _PEM: Final = "-----BEGIN PRIV" + "ATE KEY-----\\n" + ("Mq7Zt2LmX9vKp4RwB8nYd" * 3 + "\\n") * 4
 
+_ANON, _SERVICE = (
+    ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (
+        b'{"alg":"HS256"}', b'{"iss":"supabase","role":"%s","iat":1700000000}' % role, b"u7Rk2ZqW9xYb4NcE8mVt1PfL",
+    ))
+    for role in (b"anon", b"service_role")
+)  # fmt: skip
+
 EXAMPLES: Final = (
+    Example("a token that is not for everybody", {"a.py": f'SUPABASE_KEY = "{_SERVICE}"\n'}, fires=1),
+    Example("a token that every browser is given", {"a.py": f'SUPABASE_KEY = "{_ANON}"\n'}),
     Example("a key in its vendor's form", {"a.py": f'STRIPE_API_KEY = "{_STRIPE}"\n'}, fires=1),
     Example("the default of getenv", {"a.py": f'import os\n\nT = os.getenv("SLACK_BOT_TOKEN", "{_SLACK}")\n'}, fires=1),
     Example("the default of environ.get, made up as it looks", {
