@@ -6,6 +6,7 @@ The values come from `[tool.regreen]` in the target's `pyproject.toml`; every on
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -91,3 +92,9 @@ class Policy:
             else:
                 values[name] = type(default)(value)
         return cls(**values)  # type: ignore[arg-type]
+
+
+def objects(clients: Iterable[str]) -> dict[str, str]:
+    """The clients of a list of the policy, each with the object of the tree behind its `->`; empty where none is named."""
+    pairs = (entry.partition("->") for entry in clients)
+    return {client.strip(): known.strip() for client, _, known in pairs}

@@ -1,9 +1,10 @@
-"""Every call to an outside service ends: it has a time-out, and named clients have a limiter or a breaker.
+"""Every call to an outside service ends: it has a time-out, and named clients have a limiter and a breaker.
 
 Judged by each library's own default. requests, urllib, urllib3, http.client, smtplib and ftplib wait for ever unless they
 are told; httpx gives up after 5 s and aiohttp after 300 s, so there only a limit that is taken away is reported.
-`limited-clients` of the policy names clients (classes of the tree, or of a library) whose every call goes through a
-rate limiter or a circuit breaker: a `with`, a decorator, an `acquire()` before the call, or the client's transport.
+`limited-clients` and `breaker-clients` of the policy name clients (classes of the tree, methods of them, or a library's)
+whose every call goes through a rate limiter, or a circuit breaker: a `with`, a decorator, a call around it, for a limiter
+an `acquire()` before it, or the client's transport. `CLIENT -> OBJECT` also says which object of the tree that is.
 Not judged: tests and examples, calls to this machine, calls under `wait_for` or another time limit, sessions with an
 adapter of their own, and calls with `**kwargs` (counted in the note).
 """
@@ -12,13 +13,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
 import re2
 
-from regreen.facts.libraries.names import FunctionNode, Names, Space
+from regreen.facts.libraries.names import FunctionNode, Names
 from regreen.facts.libraries.reading import names_at, names_in, reaches, through_reexports
 from regreen.facts.libraries.values import Values, Vocabulary
 from regreen.facts.source import Context, FileFacts, Index, Interests
@@ -26,7 +28,7 @@ from regreen.facts.source.aside import is_aside
 from regreen.facts.source.context import dotted, last_name
 from regreen.facts.source.modules import DEFINED, modules
 from regreen.model import Example, Finding, Severity, Verdict
-from regreen.policy import Policy
+from regreen.policy import Policy, objects
 
 ID: Final = "code.external-calls-bounded"
 VERSION: Final = 1
@@ -68,7 +70,8 @@ _TAKING_AWAY: Final = {
     "aiohttp.ClientTimeout": "total",
 }
 _ORIGINS: Final = frozenset({*_BARE, *_TAKING_AWAY, "urllib.request.urlretrieve", *_WORDS.calls, *_WORDS.annotations})
-_LIMITED_BY: Final = re.compile(r"limiter|rate_?limit|throttl|breaker|circuit", re.IGNORECASE)
+_LIMITER: Final = re.compile(r"limiter|rate_?limit|throttl", re.IGNORECASE)
+_BREAKER: Final = re.compile(r"breaker|circuit", re.IGNORECASE)
 _TIMED: Final = re.compile(r"timeout|fail_after|move_on_after|wait_for|deadline", re.IGNORECASE)
 _HERE: Final = re.compile(r"(?:https?://)?(?:localhost|127\.\d|0\.0\.0\.0|\[?::1)|file:|data:|unix:")
 _SUSPECT: Final = re.compile(
@@ -266,7 +269,8 @@ def judge(index: Index, policy: Policy) -> Verdict:
                     data={"kind": what, "callee": callee},
                 )
             )  # fmt: skip
-    findings += _unlimited(index, policy)
+    findings += _unguarded(index, policy.limited_clients, "unlimited", "rate limiter", _LIMITER)
+    findings += _unguarded(index, policy.breaker_clients, "unbroken", "circuit breaker", _BREAKER)
     notes = (f"{dynamic} calls pass **kwargs: their time-out is not known" if dynamic else "",
              f"{aside} calls in tests and examples were left out" if aside else "")  # fmt: skip
     return Verdict.of(ID, len(index.files), findings, "; ".join(note for note in notes if note))
@@ -285,25 +289,39 @@ def _every(index: Index) -> Iterator[tuple[FileFacts, tuple[Any, ...]]]:
                 yield file, _record(use)
 
 
-def _unlimited(index: Index, policy: Policy) -> Iterator[Finding]:
-    """Calls of the policy's limited clients that pass neither a limiter nor a breaker."""
-    for name in policy.limited_clients:
+def _unguarded(index: Index, clients: Sequence[str], kind: str, guard: str, word: re.Pattern[str]) -> Iterator[Finding]:
+    """Calls of the policy's named clients that do not pass a guard: a limiter, or a breaker."""
+    for name, known in objects(clients).items():
         symbol = modules(index).origin("", name)
         if symbol.state == DEFINED and symbol.path in index.files:
             names = names_at(index, symbol.path)
             calls = [] if names is None else [(symbol.path, names, call) for call in _inside(names, symbol.name)]
         else:
             calls = list(_of_library(index, name))
+        calls.sort(key=lambda one: (one[0], one[2].lineno, one[2].col_offset))
+        earlier: Counter[ast.AST] = Counter()
         for path, names, call in calls:
-            if is_aside(path) or _is_held(names, call):
+            if is_aside(path) or _is_held(names, call, word):
+                continue
+            function = next((above for above in names.above(call) if isinstance(above, FunctionNode)), names.tree)
+            earlier[function] += 1
+            if word is _LIMITER and _acquired(function, call) >= earlier[function]:
                 continue
             at = (call.lineno, call.col_offset, call.end_lineno or 0, call.end_col_offset or 0)
             yield index.finding(
                 ID, SEVERITY, index.files[path], at, scope=names.space(call).qualname,
-                observed=f"`{_called(call)}` of the limited client {name} passes no limiter and no breaker",
-                expected="a rate limiter or a circuit breaker around the call", snippet=_outline(call),
-                data={"kind": "unlimited", "callee": _called(call), "client": name},
+                observed=f"`{_called(call)}` of the named client {name} passes no {guard}",
+                expected=f"a {guard} around the call", snippet=f"{guard}: {_outline(call)}",
+                data={"kind": kind, "callee": _called(call), "client": name, "object": known},
             )  # fmt: skip
+
+
+def _acquired(function: ast.AST, call: ast.Call) -> int:
+    """How often a limiter was asked in a function before a call: one permit is for one call."""
+    return sum(
+        isinstance(node, ast.Call) and node.lineno <= call.lineno and bool(_LIMITER.search(dotted(node.func)))
+        for node in ast.walk(function)
+    )
 
 
 def _called(call: ast.Call) -> str:
@@ -311,11 +329,10 @@ def _called(call: ast.Call) -> str:
 
 
 def _inside(names: Names, qualname: str) -> Iterator[ast.Call]:
-    """Outgoing calls in the methods of a class of the tree."""
+    """Outgoing calls in a class of the tree, or in one method of it."""
     values = Values(names, _WORDS)
     for call in names.calls:
-        owner: Space | None = names.space(call).owner
-        if owner is None or owner.qualname != qualname:
+        if not f"{names.space(call).qualname}.".startswith(f"{qualname}."):
             continue
         origin = names.origin(call.func)
         by_name = origin.startswith("urllib.request.url") or (
@@ -348,30 +365,28 @@ def _of_library(index: Index, name: str) -> Iterator[tuple[str, Names, ast.Call]
                 yield path, names, call
 
 
-def _is_held(names: Names, call: ast.Call) -> bool:
-    """Whether a limiter or a breaker stands around the call, before it in its function, or in the client itself."""
+def _is_held(names: Names, call: ast.Call, word: re.Pattern[str]) -> bool:
+    """Whether a guard stands around the call, or in the client itself."""
     for above in names.above(call):
         if isinstance(above, ast.With | ast.AsyncWith):
-            if any(_mentions(item.context_expr) for item in above.items):
+            if any(_mentions(item.context_expr, word) for item in above.items):
                 return True
-        elif isinstance(above, ast.Call) and _LIMITED_BY.search(dotted(above.func)):
+        elif isinstance(above, ast.Call):
+            if word.search(dotted(above.func)):
+                return True
+        elif isinstance(above, FunctionNode) and any(word.search(_named(one)) for one in above.decorator_list):
             return True
-        elif isinstance(above, FunctionNode):
-            if any(_LIMITED_BY.search(_named(decorator)) for decorator in above.decorator_list):
-                return True
-            if any(isinstance(n, ast.Call) and _LIMITED_BY.search(dotted(n.func)) for n in ast.walk(above)):
-                return True
     space = names.space(call)
     base = call.func.value if isinstance(call.func, ast.Attribute) else None
     if isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name) and base.value.id == space.receiver:
         bindings = space.owner.attributes.get(base.attr, []) if space.owner is not None else []
-        return any(binding.node is not None and _mentions(binding.node) for binding, _ in bindings)
+        return any(binding.node is not None and _mentions(binding.node, word) for binding, _ in bindings)
     return False
 
 
-def _mentions(node: ast.AST) -> bool:
+def _mentions(node: ast.AST, word: re.Pattern[str]) -> bool:
     return any(
-        isinstance(n, ast.Name | ast.Attribute) and _LIMITED_BY.search(n.attr if isinstance(n, ast.Attribute) else n.id)
+        isinstance(n, ast.Name | ast.Attribute) and word.search(n.attr if isinstance(n, ast.Attribute) else n.id)
         for n in ast.walk(node)
     )
 
@@ -380,6 +395,7 @@ _CLIENT: Final = (
     "import httpx\n\nfrom app.guards import breaker, limiter\n\n\nclass Prices:\n    def __init__(self, client: httpx.AsyncClient):\n"
     "        self._client = client\n\n"
 )
+_BOTH: Final = '[tool.regreen]\nlimited-clients = ["app.prices.Prices", "slack_sdk.WebClient"]\nbreaker-clients = ["app.prices.Prices"]\n'
 _POLICY: Final = '[tool.regreen]\nlimited-clients = ["app.prices.Prices", "slack_sdk.WebClient"]\n'
 
 EXAMPLES: Final = (
@@ -399,18 +415,25 @@ EXAMPLES: Final = (
         "a.py": "import urllib.request\n\nimport urllib3\n\nurllib3.PoolManager().request('GET', u)\nurllib.request.build_opener().open(u)\n"}, fires=2),
     Example("re-exported by a module of the tree", {
         "app/__init__.py": "", "app/net.py": "import requests\n", "app/a.py": "from app.net import requests\n\nrequests.get(u)\n"}, fires=1),
-    Example("a limited client of the tree without limiter and breaker", {
+    Example("a limited client of the tree without a limiter", {
         "app/__init__.py": "", "app/prices.py": _CLIENT + "    async def get(self, u):\n        return await self._client.get(u)\n",
         "pyproject.toml": _POLICY}, fires=1),
     Example("a limited client of a library", {
         "a.py": "import slack_sdk\nfrom slack_sdk import WebClient\n\nc = WebClient(token=t)\n\n\ndef f(other: slack_sdk.WebClient | None):\n"
         "    other.chat_update()\n\n\nc.chat_postMessage()\nd.chat_postMessage()\n", "pyproject.toml": _POLICY}, fires=2),
-    Example("held by a limiter or a breaker", {
-        "app/__init__.py": "", "app/prices.py": _CLIENT + "    async def a(self, u):\n        async with limiter:\n            return await self._client.get(u)\n\n"
-        "    @breaker\n    async def b(self, u):\n        return await self._client.get(u)\n\n"
-        "    async def c(self, u):\n        await limiter.acquire()\n        return await self._client.get(u)\n\n"
+    Example("one permit is for one call, and a breaker elsewhere is none", {
+        "app/__init__.py": "", "app/prices.py": _CLIENT + "    async def a(self, u):\n        await limiter.acquire()\n        await self._client.get(u)\n"
+        "        await breaker.call(other)\n        return await self._client.get(u)\n", "pyproject.toml": _BOTH}, fires=3),
+    Example("one method of a client", {
+        "app/__init__.py": "", "app/prices.py": _CLIENT + "    async def get(self, u):\n        return await self._client.get(u)\n\n"
+        "    async def get_all(self, u):\n        return await self._client.get(u)\n",
+        "pyproject.toml": '[tool.regreen]\nbreaker-clients = ["app.prices.Prices.get -> app.guards.breaker"]\n'}, fires=1),
+    Example("held by a limiter and a breaker", {
+        "app/__init__.py": "", "app/prices.py": _CLIENT + "    async def a(self, u):\n        async with limiter, breaker:\n            return await self._client.get(u)\n\n"
+        "    @breaker\n    async def b(self, u):\n        await limiter.acquire()\n        return await self._client.get(u)\n\n"
+        "    async def c(self, u):\n        await limiter.acquire()\n        return await breaker.call(lambda: self._client.get(u))\n\n"
         "    async def d(self, u):\n        return await breaker.call_async(self._client.get, u)\n",
-        "b.py": "from slack_sdk import WebClient\n\nc = WebClient()\n\n\n@rate_limiter(5)\ndef f():\n    c.chat_update()\n", "pyproject.toml": _POLICY}),
+        "b.py": "from slack_sdk import WebClient\n\nc = WebClient()\n\n\n@rate_limiter(5)\ndef f():\n    c.chat_update()\n", "pyproject.toml": _BOTH}),
     Example("limits are given", {
         "a.py": "import http.client\nimport requests\nfrom urllib.request import urlopen\n\nrequests.get(u, timeout=5)\nrequests.get(u, timeout=LIMIT)\n"
         "urlopen(u, None, 5)\nhttp.client.HTTPConnection('a', 80, 5)\ns = requests.Session()\ns.get(u, timeout=(3, 5))\n"}),

@@ -11,6 +11,7 @@ from remedies.code import (
     assert_can_fail,
     await_coroutine,
     bound_call,
+    break_circuit,
     break_cycle,
     bridge_export,
     canonical_import_path,
@@ -18,6 +19,7 @@ from remedies.code import (
     enable_strict_markers,
     fix_marker_spelling,
     guard_optional_import,
+    limit_client,
     next_config,
     pool_settings,
     pydantic_current,
@@ -63,4 +65,6 @@ CATALOGUE: Final[tuple[CodeRemedy, ...]] = (
     bridge_export,
     next_config,
     stream_results,
+    limit_client,
+    break_circuit,
 )

@@ -22,6 +22,7 @@ SAFETY: Final = Safety.UNSAFE
 UNDO: Final = Undo.EXACT
 RISK: Final = Risk.MEDIUM
 
+_GUARDS: Final = {"unlimited": "code.limit-client", "unbroken": "code.break-circuit"}
 _SOURCE: Final = "https://requests.readthedocs.io/en/latest/user/advanced/#timeouts"
 
 
@@ -36,11 +37,8 @@ def propose(findings: Sequence[Finding], index: Index, policy: Policy) -> Propos
 
 def _edit(finding: Finding, draft: Draft, limit: str) -> Edit:
     callee, kind = finding.get("callee"), finding.get("kind")
-    if kind == "unlimited":
-        raise UndecidedError(
-            "how often the service may be asked, and when to stop asking, is not in the code",
-            f"the rate that the service grants and the failures after which {finding.get('client')} pauses",
-        )
+    if kind in _GUARDS:
+        raise UndecidedError(f"what stands around a call is {_GUARDS[kind]}'s", "nothing, if that remedy is run")
     if kind == "untakeable":
         raise UndecidedError(
             f"`{callee}` takes no time-out", "whether `urlopen(…, timeout=…)` and a copy may replace it"
