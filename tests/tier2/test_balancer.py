@@ -156,8 +156,9 @@ def test_a_second_fetch_of_an_asset_is_a_hit(staging: Staging, visitor: Visitor)
     assert second.headers["etag"] == first.headers["etag"]
 
 
-def test_a_browser_keeps_an_asset_for_a_year(visitor: Visitor) -> None:
+def test_a_browser_keeps_an_asset_for_a_year(staging: Staging, visitor: Visitor) -> None:
     path = asset(visitor)
+    forget(staging)
 
     assert [visitor.get(path).headers["cache-control"] for _ in range(2)] == [YEAR, YEAR]
 

@@ -89,8 +89,9 @@ class Seen:
         seconds = self.run.seconds.get(report.nodeid, 0.0) + report.duration
         self.run.seconds[report.nodeid] = seconds
         if report.failed:
-            line = str(report.longrepr).strip().splitlines()[-1:] or ["?"]
-            self.run.red.setdefault(report.nodeid, f"{report.when}: {line[0][:200]}")
+            lines = str(report.longrepr).strip().splitlines()
+            line = next((each for each in lines if each.startswith("E ")), lines[-1] if lines else "?")
+            self.run.red.setdefault(report.nodeid, f"{report.when}: {line[:300]}")
 
 
 def load(path: Path = TABLE) -> list[Fault]:
@@ -188,6 +189,7 @@ def main(arguments: Sequence[str]) -> int:
     with system.held() as judged:
         before = run(None)
         _green(before, "before anything was planted")
+        _known(table, before)
         others = [
             name
             for name, seconds in before.seconds.items()
@@ -204,6 +206,14 @@ def main(arguments: Sequence[str]) -> int:
     bad = [each for each in found if each.verdict != "caught"]
     print(f"{len(found)} faults planted, {len(found) - len(bad)} caught, {len(bad)} not; {REPORT}")
     return 1 if bad else 0
+
+
+def _known(table: Sequence[Fault], before: Run) -> None:
+    """Raises TableError for a name that no test begins with."""
+    for fault in table:
+        for name in (*fault.named, *fault.cascade):
+            if not any(each.startswith(name) for each in before.seconds):
+                raise TableError(f"{TABLE}: {fault.id}: no test begins with {name}")
 
 
 def _green(done: Run, when: str) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal, TypeVar, cast
 
 from console import catalogues
 from regreen.prepared import prepared
@@ -22,6 +22,8 @@ from twin.staging import Staging
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 VARIABLE: Final = "REGREEN_TIERS"
+SEEDS: Final = "REGREEN_SEEDS"
+T = TypeVar("T")
 SOURCES: Final = ("healthy", "as-found")
 TRADES: Final = 120
 """How far the feed speaks at first, at once."""
@@ -46,6 +48,16 @@ def source() -> Source:
     if chosen not in SOURCES:
         raise ValueError(f"{VARIABLE}={chosen}: choose {' or '.join(SOURCES)}")
     return cast(Source, chosen)
+
+
+def thorough() -> bool:
+    """Whether tier 3 takes its time: seeds were asked for."""
+    return bool(os.environ.get(SEEDS))
+
+
+def some(cases: Sequence[T], count: int) -> Sequence[T]:
+    """All cases where tier 3 takes its time, else the first few: it has minutes, not an hour."""
+    return cases if thorough() else cases[:count]
 
 
 @cache

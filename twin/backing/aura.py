@@ -287,6 +287,8 @@ class Aura:
                 continue
             changed = True
             record["status"] = record.pop("next")
+            if record["status"] == "paused":
+                self._bolts[name].end_connections()  # who was connected is not any more
             if record["status"] == "gone":
                 bolt = self._bolts.pop(name)
                 bolt.drop()

@@ -47,7 +47,7 @@ class WriterWorker:
         self._offset = 0
         self._said = 0.0
         self._asked = 0.0
-        self._graph_lacks = False
+        self._graph_lacks = True
         self.stored = self.repeated = self.rejected = 0
         self.trouble: dict[str, str] = {"warehouse": "not asked yet"}
 
@@ -90,10 +90,10 @@ class WriterWorker:
         try:
             await asyncio.to_thread(self.warehouse.insert, fresh)
         except Superseded:
-            self.warehouse.forget()
+            self._unsure()
             return
         except Exception:
-            self.warehouse.forget()
+            self._unsure()
             raise
         self._offset = records[-1].offset + 1
         self.stored += len(fresh)
@@ -104,6 +104,11 @@ class WriterWorker:
         watermark = fresh[-1].sequence if fresh else watermark
         beyond = any(trade.sequence > watermark for trade in trades)
         await self._announce(watermark, again=beyond or len(trades) < len(records))
+
+    def _unsure(self) -> None:
+        """A batch may be stored that was not seen to be: ask the warehouse again, and give the graph what it lacks."""
+        self.warehouse.forget()
+        self._graph_lacks = True
 
     def _decoded(self, records: Sequence[Message]) -> list[Trade]:
         """The trades of records; one that was changed on its way is left out, and asked for again."""
