@@ -76,6 +76,12 @@ def steps() -> Iterator[Step]:
 STEPS: Final = tuple(steps())
 
 
+def named(name: str, workflow: str = "") -> Step:
+    """The one step of a name; of a workflow, where several have it."""
+    (step,) = [step for step in STEPS if step.name == name and workflow in ("", step.workflow)]
+    return step
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a script did: every command that a stub recorded, and its own end."""

@@ -20,8 +20,10 @@ import tasks
 from checks.staging import CATALOGUE
 from console import cloud
 from console.stages import rest
-from tests.unit.workflows.steps import ROOT, STEPS, WORKFLOWS, Step, execute, load, play, read
+from tests.unit.alerts.conftest import Receiver, receiver
+from tests.unit.workflows.steps import ROOT, STEPS, WORKFLOWS, Step, execute, load, named, play, read
 
+__all__ = ["receiver"]
 _USES: Final = re.compile(r"^\s*-?\s*uses:\s*(\S+)(.*)$", re.MULTILINE)
 _NOX: Final = ast.parse((ROOT / "noxfile.py").read_text()).body
 ORDER: Final[tuple[str, ...]] = next(
@@ -35,11 +37,6 @@ SESSIONS: Final = frozenset(
     if isinstance(node, ast.FunctionDef)
     and any(isinstance(each, ast.Name) and each.id == "stage" for each in node.decorator_list)
 )
-
-
-def named(name: str, workflow: str = "") -> Step:
-    (step,) = [step for step in STEPS if step.name == name and workflow in ("", step.workflow)]
-    return step
 
 
 def parsed(words: tuple[str, ...]) -> Any:
@@ -281,6 +278,28 @@ def test_histories_and_metrics_are_written_by_the_real_commands(checkout: Path, 
     assert told.code == 0, told.output
     assert json.loads(read(checkout / "history.jsonl"))["label"] == "nightly"
     assert 'regreen_history_pass_ratio{label="nightly"} 1.0' in read(checkout / "metrics.prom")
+
+
+@pytest.mark.parametrize(("workflow", "level"), [("main", "critical"), ("nightly", "warning")])
+def test_people_are_told_by_the_real_command(
+    workflow: str, level: str, receiver: Receiver, checkout: Path, tmp_path: Path
+) -> None:
+    step = named("Tell people", workflow)
+
+    said = execute(
+        step, checkout, REGREEN_CACHE=str(tmp_path / "cache"), PYTHONPATH=str(ROOT), ALERT_URLS=receiver.webhook
+    )  # fmt: skip
+
+    assert said.code == 0, said.output
+    ((_, body),) = receiver.got
+    assert body["title"].startswith(f"[{level}] ")
+    assert "evidence: https://github.example/owner/repository/actions/runs/98765432109" in body["message"]
+
+
+def test_the_tag_of_this_version_is_accepted_by_the_real_command(checkout: Path, tmp_path: Path) -> None:
+    said = executed(named("Tag and version agree"), checkout, tmp_path)
+
+    assert (said.code, said.output) == (0, "")
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
