@@ -14,7 +14,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from filelock import FileLock, Timeout
 
 from infra.engine import Engine, numbers
+from infra.policies import Planned
 from infra.safety import refuse_production
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Preview:
     operations: tuple[Operation, ...]
     digest: str
     plan: Path
+    planned: tuple[Planned, ...] = ()
+    """Every resource as the plan leaves it, for the rules of `infra.policies`."""
 
     @property
     def changes(self) -> tuple[Operation, ...]:
@@ -218,7 +221,7 @@ class Driver:
         with _said(seen):
             self._select(program).preview(plan=str(plan), on_event=seen, suppress_progress=True, color="never")
         plan.chmod(0o600)
-        return Preview(tuple(seen.operations), _digest(plan), plan)
+        return Preview(tuple(seen.operations), _digest(plan), plan, tuple(seen.planned.values()))
 
     def _refresh(self, program: Program) -> tuple[Operation, ...]:
         seen = _Seen()
@@ -308,10 +311,11 @@ class Driver:
 
 
 class _Seen:
-    """The engine's events: operations in order, and what it complained of."""
+    """The engine's events: operations in order, every resource as it will be, and what the engine complained of."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
+        self.planned: dict[str, Planned] = {}
         self.errors: list[str] = []
 
     def __call__(self, event: Any) -> None:
@@ -323,8 +327,19 @@ class _Seen:
             properties = tuple(data.detailed_diff or ()) or tuple(data.diffs or ())
             name = data.urn.rpartition("::")[2]
             self.operations.append(Operation(kind, data.type, name, data.urn, properties, _lost(data)))
+            if data.new is not None:
+                inputs, protect = data.new.inputs or {}, bool(data.new.protect)
+                self.planned[data.urn] = Planned(kind, data.type, name, inputs, protect=protect)
+        elif event.res_outputs_event is not None:
+            self._note_outputs(event.res_outputs_event.metadata)
         elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
             self.errors.append(_MARKUP.sub("", event.diagnostic_event.message).strip())
+
+    def _note_outputs(self, data: Any) -> None:
+        """Outputs of components and of the stack itself: what a program shows on purpose."""
+        if data.new is not None and not data.new.custom and data.new.outputs:
+            known = self.planned.get(data.urn) or Planned("same", data.type, data.urn.rpartition("::")[2])
+            self.planned[data.urn] = replace(known, outputs=data.new.outputs)
 
     def last(self) -> list[Operation]:
         """The last operation of each resource: a refresh is followed by what is to be done."""

@@ -12,6 +12,7 @@ from infra.config import PROJECT, ConfigError, StackDocument
 from infra.driver import Driver, DriverError
 from infra.errors import StepError
 from infra.live import LiveError, reader
+from infra.policies import broken, written
 from infra.safety import ProductionError
 from infra.steps import Steps
 from regreen.cloud.executor import ExecutorError, Identity, Operation, Outcome, Preview
@@ -72,7 +73,7 @@ class PulumiExecutor:
         with _said():
             found = self._driver.preview(program)
         self._plans[found.digest] = (found, program)
-        return Preview(found.digest, _operations(found.operations), content, str(found.plan))
+        return self._shown(found, content)
 
     def apply(self, preview: Preview) -> Outcome:
         known = self._plans.get(preview.digest)
@@ -152,7 +153,13 @@ class PulumiExecutor:
         with _said():
             found = self._driver.preview(program, refresh=True)
         self._plans[found.digest] = (found, program)
-        return Preview(found.digest, _operations(found.operations), content, str(found.plan))
+        return self._shown(found, content)
+
+    def _shown(self, found: engine_driver.Preview, content: bytes) -> Preview:
+        """A plan as a run knows it, with the rules that it breaks."""
+        values = StackDocument.parse(self._environment.stack.file, content).plain()
+        against = broken((*found.planned, *written(values)))
+        return Preview(found.digest, _operations(found.operations), content, str(found.plan), against)
 
     def export(self) -> dict[str, Any]:
         """The stack's state, secrets encrypted."""

@@ -113,6 +113,8 @@ def finish_adoption(run: CloudWork) -> bool:
 
 
 def _only_imports(preview: Preview) -> None:
+    if preview.against:
+        raise ExecutorError(f"adoption stopped: {'; '.join(preview.against)}")
     strange = [item for item in preview.changes if item.kind != "import" or item.properties]
     if strange:
         raise ExecutorError(

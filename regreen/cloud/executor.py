@@ -52,6 +52,8 @@ class Preview:
     operations: tuple[Operation, ...]
     content: bytes
     plan: str = ""
+    against: tuple[str, ...] = ()
+    """The rules that the plan breaks, in words: one that breaks any is never applied."""
 
     @property
     def changes(self) -> tuple[Operation, ...]:
@@ -134,6 +136,8 @@ def refusal(identity: Identity, environment: Environment) -> str:
 
 def too_much(preview: Preview, limit: int, allowed: Sequence[str] = ("create", "update", "import")) -> str:
     """Why a preview may not be applied; empty where it may."""
+    if preview.against:
+        return f"the plan breaks a rule: {'; '.join(preview.against)}"
     if preview.losing:
         return f"the engine would {preview.losing[0]}: nothing is ever replaced or deleted from here"
     strange = [item for item in preview.changes if item.kind not in allowed]

@@ -56,6 +56,12 @@ def test_what_changes_nothing_does_not_count() -> None:
     assert too_much(preview, 2) == "3 operations are more than the stack's limit of 2 (max_changes)"
 
 
+def test_a_plan_that_breaks_a_rule_is_refused_although_it_changes_little() -> None:
+    preview = Preview("digest", (Operation("update", TYPE, "api"),), b"", against=("Service api shows a secret",))
+
+    assert too_much(preview, 40) == "the plan breaks a rule: Service api shows a secret"
+
+
 def test_a_plan_without_changes_is_never_too_much() -> None:
     assert too_much(planned("same"), 0) == ""
 

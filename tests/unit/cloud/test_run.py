@@ -392,6 +392,26 @@ def test_what_would_lose_something_is_not_applied(tmp_path: Path, remedy: Sets, 
     assert stage.cloud.done == ["import Service api", "import Service web"]
 
 
+def test_what_breaks_a_rule_is_not_applied(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, (Sets("minInstances", 1, more={"account": "root"}), Sets("requestTimeout", 300)))
+    stage.engine.rules = {"account: root": "Service api runs as root"}
+    stage.engine.replaces = ()
+
+    record = stage.run()
+
+    assert record.dropped[0].reason == "the plan breaks a rule: Service api runs as root"
+    assert stage.cloud.live["api"] == {"minInstances": 0, "requestTimeout": 300, "image": "api:1"}
+
+
+def test_an_environment_that_breaks_a_rule_as_it_is_is_not_taken_over(stage: Stage) -> None:
+    stage.engine.rules = {"api:": "Service api carries the label 'prod'"}
+
+    with pytest.raises(ExecutorError, match="adoption stopped: Service api carries the label 'prod'"):
+        stage.run()
+
+    assert untouched(stage)
+
+
 def test_operations_nobody_knows_are_not_applied(stage: Stage) -> None:
     stage.run(only=("staging.minInstances",))
     stage.engine.strange = (Operation("transmogrify", TYPE, "api"),)

@@ -134,6 +134,8 @@ class Engine:
     replaces: tuple[str, ...] = ("account",)
     strange: tuple[Operation, ...] = ()
     """Operations that are in every preview as well."""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """Rules against words in the stack's file."""
     _plans: dict[str, list[Operation]] = field(default_factory=dict)
 
     def identify(self) -> Identity:
@@ -165,7 +167,8 @@ class Engine:
         found = [*self._plan(content), *self.strange]
         digest = hashlib.sha256(content + repr(found).encode()).hexdigest()
         self._plans[digest] = found
-        return Preview(digest, tuple(found), content)
+        against = tuple(rule for word, rule in self.rules.items() if word.encode() in content)
+        return Preview(digest, tuple(found), content, against=against)
 
     def apply(self, preview: Preview) -> Outcome:
         assert preview.digest in self._plans, "only what was previewed is applied"
