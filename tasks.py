@@ -517,7 +517,19 @@ def infra_env(c: Context, environment: str = "twin") -> None:
     _end(lambda: stack.variables(cloud.environment_of(environment)))
 
 
-namespace = Collection(diagnose, remediate, undo, report, ratchet, trends, bench, docs, status, setup)
+@task(help={"runs": "how often", "only": "these tests instead of tiers 0 to 2: paths, separated by commas"})
+def soak(c: Context, runs: int = 50, only: str = "") -> None:
+    """Tiers 0 to 2 again and again, in random order. Exit 1 for a red test, or for anything that is left behind."""
+
+    def run() -> int:
+        from console import soak as soaking
+
+        return soaking.soak(runs, tuple(filter(None, only.split(","))) or soaking.TIERS)
+
+    _end(run)
+
+
+namespace = Collection(diagnose, remediate, undo, report, ratchet, trends, bench, docs, status, setup, soak)
 namespace.add_collection(Collection("twin", twin_up, twin_down, twin_reset, twin_env))
 namespace.add_collection(Collection("staging", staging_up, staging_down, staging_env))
 namespace.add_collection(
