@@ -14,6 +14,7 @@ from remedies.code import (
     break_circuit,
     break_cycle,
     bridge_export,
+    cache_response,
     canonical_import_path,
     declare_dependency,
     enable_strict_markers,
@@ -67,4 +68,5 @@ CATALOGUE: Final[tuple[CodeRemedy, ...]] = (
     stream_results,
     limit_client,
     break_circuit,
+    cache_response,
 )
