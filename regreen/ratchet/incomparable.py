@@ -37,7 +37,7 @@ def changed(old: Obligation, new: Obligation) -> str:
         what = _formulas(before, after)
         if what:
             return what
-    return "other expected arguments" if _calls(old.call, new.call) else ""
+    return "other expected arguments" if alike_calls(old.call, new.call) else ""
 
 
 def is_lax(new: str, old: str) -> bool:
@@ -145,7 +145,7 @@ def _is_made(side: Sequence[str]) -> bool:
     return bool(side) and "()" not in side and side[0] in _MADE and "alternative" not in side
 
 
-def _calls(old: ast.Call | None, new: ast.Call | None) -> bool:
+def alike_calls(old: ast.Call | None, new: ast.Call | None) -> bool:
     """Two calls of one assertion that differ in literal arguments only: `result.assert_outcomes(passed=2)`."""
     if old is None or new is None or ast.dump(old.func) != ast.dump(new.func) or len(old.args) != len(new.args):
         return False
@@ -157,6 +157,18 @@ def _calls(old: ast.Call | None, new: ast.Call | None) -> bool:
     if any(name in _LIMITS and ast.dump(before[name]) != ast.dump(after[name]) for name in before if name):
         return False
     return all(_same_shape(a, b) for a, b in pairs)
+
+
+def built_alike(old: str, new: str) -> bool:
+    """Two objects of one class, written down in place, that differ in literal arguments only: `Slice(start=14, end=24)`."""
+    try:
+        before, after = (ast.parse(text, mode="eval").body for text in (old, new))
+    except SyntaxError:
+        return False
+    if not isinstance(before, ast.Call) or not isinstance(after, ast.Call):
+        return False
+    name = getattr(before.func, "attr", getattr(before.func, "id", ""))
+    return bool(re.match(r"_*[A-Z][a-z]", name)) and alike_calls(before, after)
 
 
 def _same_shape(old: ast.expr, new: ast.expr) -> bool:

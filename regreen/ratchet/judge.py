@@ -9,7 +9,7 @@ from typing import Final
 
 from .exceptions import is_subclass
 from .formula import atoms
-from .incomparable import is_lax
+from .incomparable import built_alike, is_lax
 from .marks import Case, Cases
 from .match import Loss, Match, Matcher, missing_guards
 from .resemblance import IDLE
@@ -176,7 +176,7 @@ def _differs_in_values(row: Case, old: Cases, other: Case, new: Cases) -> bool:
     pairs = [(value, after[name]) for name, value in zip(old.names, row.values, strict=True)]
     return all(
         a.text == b.text or (a.const and b.const and type(a.const.value) is type(b.const.value))
-        or (a.spine == b.spine and a.spine[:1] in (("lit",), ("f-string",)))
+        or (a.spine == b.spine and a.spine[:1] in (("lit",), ("f-string",))) or built_alike(a.text, b.text)
         for a, b in pairs
     )  # fmt: skip
 

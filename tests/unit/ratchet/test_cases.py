@@ -84,3 +84,18 @@ def test_a_sum_of_very_many_texts_is_compared_like_any_other(compared: Comparer,
     assert {v.grade for v in compared(before, before + "\n\nOTHER = 1\n").tests} == {Grade.EQUAL}
     changed = compared(before, before.replace("f() == 'a'", "f() == 'b'")).tests
     assert [v.grade for v in changed if v.test.endswith("test_it")] == [Grade.CHANGED]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "grade"),
+    [
+        ("Slice(start=14, end=24)", "Slice(start=0, end=10)", Grade.CHANGED),
+        ("m.Slice(14)", "m.Slice(0)", Grade.CHANGED),
+        ("Slice(start=14)", "Other(start=14)", Grade.UNKNOWN),
+        ("Slice(start=14)", "Slice(start=14, end=1)", Grade.UNKNOWN),
+        ("Slice(start=14)", "Slice(start=None)", Grade.UNKNOWN),
+        ("slice_of(14)", "slice_of(0)", Grade.UNKNOWN),
+    ],
+)
+def test_a_case_with_another_object_of_the_same_class(judged: Judge, old: str, new: str, grade: Grade) -> None:
+    assert judged(cases(f"[(1, 2), (3, {old})]"), cases(f"[(1, 2), (3, {new})]")).grade is grade
