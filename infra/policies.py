@@ -99,7 +99,8 @@ def secrets_stay_secret(graph: Sequence[Planned]) -> Iterator[str]:
     for item in graph:
         if item.type == _VERSION and "secretData" in item.inputs:
             yield f"{item} would put a secret's value into the stack's state: add versions outside of it"
-        for name, value in _variables(item.inputs):
+        # What an import shows is what is there, not what a program asks for: `written` shows that.
+        for name, value in () if item.kind == "import" else _variables(item.inputs):
             if secret_like(name, value):
                 yield f"{item}: {name} would hold a secret in plain text: refer to a secret"
         for name, value in item.outputs.items():

@@ -147,6 +147,13 @@ def test_a_secret_is_known_by_what_its_value_begins_with() -> None:
     assert broken([service({"name": "DATABASE", "value": "postgres://app:hunter2@10.0.0.1/db"})]) != ()
 
 
+def test_a_plain_secret_that_is_there_does_not_stop_its_service_from_being_taken_over() -> None:
+    found = Planned("import", SERVICE, "api", service({"name": "STRIPE_API_KEY", "value": "hunter2"}).inputs)
+
+    assert broken([found, *written({"services": {"api": {"env": {"STRIPE_API_KEY": LIVE}}}})]) == ()
+    assert broken([found, *written({"services": {"api": {"env": {"STRIPE_API_KEY": "hunter2"}}}})]) != ()
+
+
 @pytest.mark.parametrize("value", [*HIDDEN, LIVE, ""])
 def test_what_is_hidden_unknown_or_left_as_it_is_is_no_plain_secret(value: str) -> None:
     assert broken([service({"name": "STRIPE_API_KEY", "value": value})]) == ()
