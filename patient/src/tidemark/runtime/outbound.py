@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 import httpx
 import stamina
-from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import OpenedState
 from pyrate_limiter import Duration, Limiter, Rate
+
+from tidemark.runtime.breaking import Breaker, CircuitOpen
+
+__all__ = ("TIMEOUT", "CircuitOpen", "Outbound", "TooManyRequests", "body_chunks", "cached_client", "chunked")
 
 T = TypeVar("T")
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -20,10 +22,6 @@ TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 
 class TooManyRequests(Exception):
     """Our own limit: no permit came up in time, and nothing was sent."""
-
-
-class CircuitOpen(Exception):
-    """The other side has failed too often; nothing was sent."""
 
 
 class Outbound:
@@ -37,29 +35,14 @@ class Outbound:
     ) -> None:
         self.name = name
         self._limiter = Limiter(Rate(per_second, Duration.SECOND))
-        self._breakers = AsyncCircuitBreakerFactory(default_threshold=failures, default_ttl=rest)
-        # purgatory lets everybody through who comes while it is half open; only one may try.
-        self._probing = asyncio.Lock()
+        self._breaker = Breaker(name, failures, rest)
         self._wait = wait
 
     async def call(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Make one attempt. Raises TooManyRequests, CircuitOpen, or what the attempt raises."""
         if not await self._limiter.try_acquire_async(self.name, timeout=self._wait):
             raise TooManyRequests(f"{self.name}: no permit within {self._wait} s")
-        breaker = await self._breakers.get_breaker(self.name)
-        if breaker.context.state == "closed":
-            return await self._guarded(breaker, attempt)
-        if self._probing.locked():
-            raise CircuitOpen(f"{self.name}: somebody else is trying whether it is back")
-        async with self._probing:
-            return await self._guarded(breaker, attempt)
-
-    async def _guarded(self, breaker: Any, attempt: Callable[[], Awaitable[T]]) -> T:
-        try:
-            async with breaker:
-                return await attempt()
-        except OpenedState as opened:
-            raise CircuitOpen(f"{self.name}: {opened}") from None
+        return await self._breaker.call(attempt)
 
     async def request(self, client: httpx.AsyncClient, method: str, url: str, **options: Any) -> httpx.Response:
         """One HTTP request, tried again where nothing can have happened: the connection failed."""
@@ -74,13 +57,15 @@ class Outbound:
         return await self.call(attempt)
 
 
-def cached_client(folder: Path, **options: Any) -> httpx.AsyncClient:
-    """A client that keeps what the other side allows to be kept, in a file of its own."""
+def cached_client(folder: Path | None = None, **options: Any) -> httpx.AsyncClient:
+    """A client that keeps what the other side allows to be kept, in a file of its own (by default a temporary one)."""
     from hishel import AsyncSqliteStorage
     from hishel.httpx import AsyncCacheClient
 
-    storage = AsyncSqliteStorage(database_path=folder / "http-cache.db")
-    return AsyncCacheClient(storage=storage, timeout=TIMEOUT, **options)
+    place = folder or Path(tempfile.mkdtemp(prefix="tidemark-http-"))
+    storage = AsyncSqliteStorage(database_path=place / "http-cache.db")
+    # Without rfc=True hishel 2 keeps every answer for ever, whatever the other side says.
+    return AsyncCacheClient(**{"storage": storage, "timeout": TIMEOUT, **options}, rfc=True)
 
 
 def chunked(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
