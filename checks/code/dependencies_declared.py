@@ -13,7 +13,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from regreen.facts.source import Context, Index, Interests
 from regreen.facts.source.declarations import inline_script
@@ -21,12 +21,13 @@ from regreen.facts.source.distributions import PYTHON_2, declared, known, provid
 from regreen.facts.source.guards import CONDITIONAL, IMPORT_GUARDED, IMPORT_HANDLER, TYPE_CHECKING_ONLY, VERSION_GUARDED
 from regreen.facts.source.importpass import imports
 from regreen.facts.source.metadata import Metadata, metadata
-from regreen.facts.source.modules import modules
+from regreen.facts.source.modules import ModuleMap, modules
+from regreen.facts.source.unseen import is_built
 from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.dependencies-declared"
-VERSION: Final = 2
+VERSION: Final = 3
 SEVERITY: Final = Severity.WARNING
 SOURCE: Final = "https://packaging.python.org/en/latest/specifications/dependency-specifiers/"
 
@@ -52,6 +53,11 @@ EXAMPLES: Final = (
     Example("a module that nothing declares", {**_META, "a.py": "import yaml\n"}, fires=1),
     Example("one finding for many importers", {**_META, "a.py": "import yaml\n", "b.py": "from yaml import load\n"}, fires=1),
     Example("a dotted distribution", {**_META, "a.py": "from google.cloud import bigquery\n"}, fires=1),
+    Example("an extension that the tree builds", {**_META, "ext/CMakeLists.txt": "add_library(fast_add MODULE add.c)\n", "a.py": "import fast_add\n"}),
+    Example("a folder that another test puts on the path", {
+        **_META, "tests/samples/shop/orders.py": "", "tests/test_a.py": "from shop import orders\n", "tests/samples/till/orders.py": "", "tests/test_b.py": "from till import gone\n"}, fires=1),
+    Example("a plugin named like a library that it wraps", {
+        **_META, "requirements.txt": "nvidia-riva-client\n", "ns/plugins/nvidia/a.py": "import riva.client\n"}),
     Example("a feature on demand", {**_META, "a.py": "def f():\n    import attr\n"}),
     Example("only a lock file holds it", {**_META, "poetry.lock": '[[package]]\nname = "idna"\nversion = "3.4"\n', "a.py": "import idna\n"}, fires=1),
     Example("one script's own metadata is its own", {**_META, "a.py": '# /// script\n# dependencies = ["pyyaml"]\n# ///\nimport yaml\n', "b.py": "import yaml\n"}, fires=1),
@@ -113,6 +119,7 @@ def judge(index: Index, policy: Policy) -> Verdict:
         if brought[shown] or (path in scripts and declared(shown, scripts[path])) or _covered(path, opaque):
             continue
         places.setdefault(_short(shown), []).append((path, position, name))
+    places = {shown: found for shown, found in places.items() if providers(shown) or not is_built(index, shown)}
     findings = [_finding(index, known_metadata, shown, found) for shown, found in places.items()]
     return Verdict.of(ID, len(index.files), findings)
 
@@ -134,11 +141,27 @@ def _external(index: Index) -> Iterator[tuple[str, tuple[int, ...], str]]:
             continue
         if _RUN_BY.get(path.rpartition("/")[2]) == top:
             continue
+        if _held_elsewhere(found, name, item):
+            continue
         if item[4] == 0 and name in ("google.cloud", "google", "azure", "zope"):
             for inner, _ in item[6]:
                 yield path, item[:4], f"{name}.{inner}"
         else:
             yield path, item[:4], name
+
+
+def _held_elsewhere(found: ModuleMap, name: str, item: tuple[Any, ...]) -> bool:
+    """Whether a folder of the tree holds just what is imported, under a name that no known distribution has.
+
+    Another module's `sys.path` edit may lead there, as when one test prepares the path for those that follow.
+    """
+    top, _, rest = name.partition(".")
+    if known(top) or providers(top):
+        return False
+    wanted = [rest] if rest else [inner for inner, _ in item[6]] if item[4] == 0 else []
+    return any(
+        f"{key}/{inner.replace('.', '/')}" in found.sources for key in found.by_name.get(top, ()) for inner in wanted
+    )
 
 
 def _covered(path: str, opaque: Mapping[str, object]) -> bool:

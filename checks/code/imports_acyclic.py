@@ -19,7 +19,7 @@ from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.imports-acyclic"
-VERSION: Final = 1
+VERSION: Final = 2
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = (
     "https://docs.python.org/3/faq/programming.html#what-are-the-best-practices-for-using-import-in-a-module"
@@ -45,6 +45,7 @@ EXAMPLES: Final = (
     Example("a script's own tail", {"a.py": "from b import g\ndef f(): ...\n", "b.py": "def g(): ...\nif __name__ == '__main__':\n    from a import f\n"}),
     Example("a package that imports its own module by name", {"p/__init__.py": "from p import b\nfrom p.a import A\n", "p/a.py": "from p.b import B\nclass A: ...\n", "p/b.py": "class B: ...\nfrom p.a import A\n"}),
     Example("a module-level __getattr__", {"a.py": "import b\ndef __getattr__(name): return 1\n", "b.py": "from a import f\ng = 1\n", "t.py": "import a\n"}),
+    Example("a plugin named like the library it wraps", {"pyproject.toml": "[project]\nname = 'p'\ndependencies = ['lib']\n[tool.hatch.build.targets.wheel]\npackages = ['ns']\n", "ns/plugins/lib/__init__.py": "from .a import A\n", "ns/plugins/lib/a.py": "from lib import A as B\nclass A(B): ...\n"}),
     Example("no cycle", {"a.py": "from b import g\n", "b.py": "g = 1\n"}),
 )  # fmt: skip
 

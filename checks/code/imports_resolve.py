@@ -33,7 +33,7 @@ from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.imports-resolve"
-VERSION: Final = 2
+VERSION: Final = 3
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = "https://docs.python.org/3/reference/import.html"
 INTERESTS: Final = Interests()

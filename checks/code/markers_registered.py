@@ -17,7 +17,7 @@ from regreen.model import Example, Finding, Severity, Span, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.markers-registered"
-VERSION: Final = 2
+VERSION: Final = 3
 SEVERITY: Final = Severity.WARNING
 SOURCE: Final = "https://docs.pytest.org/en/stable/how-to/mark.html"
 INTERESTS: Final = MARKERS

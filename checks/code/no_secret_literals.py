@@ -31,7 +31,7 @@ from regreen.model import Example, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.no-secret-literals"
-VERSION: Final = 2
+VERSION: Final = 3
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = (
     "https://docs.github.com/en/code-security/secret-scanning/introduction/supported-secret-scanning-patterns"
@@ -148,6 +148,8 @@ _PLACEHOLDER: Final = re.compile(
     r"xxxx|\*\*\*|\.\.\.|your|<|AKIAIOSFODNN7EXAMPLE|AKIAI44QH8DHBEXAMPLE|replace", re.IGNORECASE
 )
 _RUN: Final = re.compile(r"(.)\1{4,}|0123456|12345|abcdef|ABCDEF")
+#: A vendor's prefix before plain words, as in `xoxe-1-valid-bot-refreshed`.
+_IN_WORDS: Final = re.compile(r"[-\d]*[a-z]+(?:[-_][a-z]+)+")
 #: Keys that are made to be published: of PostHog's and Stripe's browser side.
 _PUBLIC: Final = re.compile(r"ph[cx]_|pk_|pub_|public")
 _HEX: Final = re.compile(r"(?:0x)?[0-9a-fA-F]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -310,7 +312,9 @@ def _kind(value: str) -> tuple[str, str, bool]:
             return form.kind, form.vendor, len(text) < 200
         body = text[len(form.needle) + 1 :]
         fake = bool(
-            _RUN.search(body) or re.search(r"example|dummy|fake|test|sample|placeholder|your|secret", body, re.I)
+            _RUN.search(body)
+            or _IN_WORDS.fullmatch(body)
+            or re.search(r"example|dummy|fake|test|sample|placeholder|your|secret", body, re.I)
         )
         return form.kind, form.vendor, fake or _entropy(body) < 3.0
     return "", "", False
@@ -465,7 +469,7 @@ EXAMPLES: Final = (
         "a.py": 'TOKEN_URL = "https://id.tidemark.io/oauth2/v2.0/token"\nsecret = "projects/p1/secrets/Db2Main/versions/3"\n'
         'PASSWORD_FIELD = "Passw0rd-Field-2B"\nclass T:\n    token = "IDENTIFIER_2_b"\n'}),
     Example("in tests, anything that is no live key", {
-        "tests/test_a.py": f'API_KEY = "{_RANDOM}"\nKEY = "{_PEM}"\nSTRIPE_API_KEY = "{_ZEROS}"\n',
+        "tests/test_a.py": f'API_KEY = "{_RANDOM}"\nKEY = "{_PEM}"\nSTRIPE_API_KEY = "{_ZEROS}"\nD = {{"access_token": "xoxe-1-valid-bot-refreshed"}}\n',
         "docs/conf.py": 'db_password = "tR7#vq2Lw!"\n'}),
     Example("in a comment, a docstring, a pattern", {
         "a.py": f'"""Set STRIPE_API_KEY = "{_ZEROS}"."""\nimport re\n\nSECRET = re.compile(r"AKIA[0-9A-Z]{{16}}|xox[bp]-[0-9]{{12}}")\n'}),

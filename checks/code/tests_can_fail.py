@@ -32,7 +32,7 @@ from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.tests-can-fail"
-VERSION: Final = 3
+VERSION: Final = 4
 SEVERITY: Final = Severity.ERROR
 SOURCE: Final = "https://docs.pytest.org/en/stable/how-to/assert.html"
 
@@ -299,6 +299,8 @@ EXAMPLES: Final = (
     Example("assert False", _body("try:", "    f(x)", "except ValueError:", "    assert False, 'message'")),
     Example("equality is what it is about", {"test_a.py": "def test_equal():\n    a = f()\n    assert a == a\n"}),
     Example("two calls may differ", _body("assert f(x) == f(x)")),
+    Example("everything is an expected failure", _try("except Exception:\n        pytest.xfail('no')"), fires=1),
+    Example("an assertion that is known to fail", _try("except AssertionError:\n        pytest.xfail('a fault of theirs')")),
     Example("a named error is expected", _try("except ValueError:\n        pass")),
     Example("fails in the handler", _try("except Exception:\n        pytest.fail('no')")),
     Example("raises again", _try("except Exception:\n        print('x')\n        raise")),

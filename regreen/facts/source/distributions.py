@@ -171,6 +171,7 @@ pyximport: cython
 redis: redis
 rest_framework: djangorestframework
 rest_framework_simplejwt: djangorestframework-simplejwt
+riva: nvidia-riva-client
 ruamel: ruamel.yaml
 ruamel.yaml: ruamel.yaml
 scapy: scapy
@@ -191,6 +192,7 @@ socketio: python-socketio
 engineio: python-engineio
 socks: pysocks
 speech_recognition: speechrecognition
+speechmatics: speechmatics-python speechmatics-batch speechmatics-rt speechmatics-voice
 sphinx: sphinx
 sphinx_rtd_theme: sphinx-rtd-theme
 sqlalchemy: sqlalchemy

@@ -25,8 +25,8 @@ BUILTIN: Final = frozenset(
 #: Marks that published plugins register.
 PLUGINS: Final = frozenset(
     {
-        "aiohttp", "allow_hosts", "anyio", "app", "array_compare", "asyncio", "asyncio_cooperative", "asyncio_mode",
-        "benchmark", "block_network", "browser_context_args", "callspec", "capabilities", "celery", "client_class",
+        "aiohttp", "allow_hosts", "anyio", "app", "array_compare", "asyncio", "asyncio_concurrent", "asyncio_cooperative",
+        "asyncio_mode", "benchmark", "block_network", "browser_context_args", "callspec", "capabilities", "celery", "client_class",
         "codspeed", "codspeed_benchmark", "datafiles", "default_cassette", "dependency", "disable_socket",
         "django_db", "doctest_plus", "embedded", "enable_socket", "firefox_arguments", "first", "flaky", "forked",
         "freeze_time", "gen_test", "group", "httpx_mock", "hypothesis", "ignore_template_errors", "incremental_once",

@@ -253,7 +253,7 @@ class ModuleMap:
             for root in group:
                 found = self._under(root, parts)
                 if found.state in (FILE, OPAQUE):
-                    return found
+                    return _EXTERNAL if self._shadows(folder, path, root, top) else found
                 if found.state == FOLDER:
                     namespace = namespace or found
                 elif found.state == MISSING and (failed is None or (failed.weak and not found.weak)):
@@ -270,6 +270,15 @@ class ModuleMap:
         if top in ("test", "conftest") and (failed is None or failed.weak):
             return _EXTERNAL
         return failed or hidden or _EXTERNAL
+
+    def _shadows(self, folder: str, path: str, root: str, top: str) -> bool:
+        """Whether a name that a distribution brings was found only as the importer's own package, from a root nobody names.
+
+        `ns/plugins/openai/llm.py` in a namespace package asks for the library when it imports `openai`.
+        """
+        if root in self.roots.known or not f"{folder}/".startswith(f"{root}/{top}/"):
+            return False
+        return root != self.root_of(path) and self.is_external(top)
 
     def _used_as_package(self, key: str) -> bool:
         """Whether imports elsewhere find modules through the topmost folder of a key, so that it is on the path."""

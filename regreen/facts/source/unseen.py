@@ -123,9 +123,14 @@ def _native(index: Index, leaf: str) -> bool:
         return True
     if leaf.startswith("_") and stems:
         return True
+    return is_built(index, leaf)
+
+
+def is_built(index: Index, name: str) -> bool:
+    """Whether a build file of the tree makes an extension module of a name."""
     build = index.derive("build files", _build_files)
     built = rb"(?:add_module|add_library|Extension|extension_module|module-name|pymodule|name)\W+[\w./\"' =]*?\b%b\b"
-    return re.search(built % re.escape(leaf.encode()), build) is not None
+    return re.search(built % re.escape(name.encode()), build) is not None
 
 
 def _build_files(index: Index) -> bytes:

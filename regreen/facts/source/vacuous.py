@@ -173,6 +173,8 @@ def swallows(handler: ast.ExceptHandler) -> str:
             words.append("passes")
         elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
             name = last_name(statement.value.func)
+            if name == "xfail" and handler.type is not None and last_name(handler.type) == "AssertionError":
+                return ""  # said aloud, and shown in every report: this assertion is known to fail
             if name in _LEAVE:
                 words.append("skips")
             elif name in _TALK:

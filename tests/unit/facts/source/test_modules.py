@@ -135,6 +135,23 @@ def test_a_folder_named_like_a_dependency_claims_nothing() -> None:
     assert tree.resolve("t.py", 0, "redis.asyncio").state == EXTERNAL
 
 
+def test_a_plugin_named_like_the_library_it_wraps_asks_for_the_library() -> None:
+    files = {
+        "pyproject.toml": '[project]\nname = "p"\ndependencies = ["lib"]\n',
+        "ns/plugins/lib/__init__.py": "",
+        "ns/plugins/lib/a.py": "",
+        "ns/plugins/own/a.py": "",
+        "t.py": "from ns.plugins.lib import a\n",
+    }
+
+    tree = found(files)
+
+    assert tree.resolve("ns/plugins/lib/a.py", 0, "lib").state == EXTERNAL
+    assert tree.resolve("ns/plugins/own/a.py", 0, "ns.plugins.lib").state == FILE
+    undeclared = found({**files, "pyproject.toml": '[project]\nname = "p"\n'})
+    assert undeclared.resolve("ns/plugins/lib/a.py", 0, "lib").state == FILE
+
+
 def test_the_projects_own_name_in_its_lock_file_is_no_dependency() -> None:
     files = {
         "pyproject.toml": '[project]\nname = "redis"\n',
