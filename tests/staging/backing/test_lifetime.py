@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -105,6 +106,22 @@ def test_a_detached_stack_stays_and_is_found_again(tmp_path: Path) -> None:
     found.close()
     assert backing.find(tmp_path) is None
     assert _gone(made.pid)
+
+
+def test_a_way_that_is_closed_while_postgres_is_made_is_opened_again(tmp_path: Path) -> None:
+    """As root PostgreSQL is `nobody`, and each pytest that starts meanwhile closes the folder above everybody's own."""
+    made = tmp_path / "backing" / "postgres" / "base"
+
+    def close() -> None:
+        until(made.exists, within=60)
+        tmp_path.chmod(0o700)
+
+    closing = threading.Thread(target=close)
+    closing.start()
+    held = backing.start(tmp_path, ("postgres",))
+    closing.join()
+    assert held.state()["postgres"]["state"] == "running"
+    held.close()
 
 
 def test_two_stacks_do_not_know_each_other(tmp_path: Path) -> None:
