@@ -242,6 +242,7 @@ def collect(
     """
     taken = datetime.now(UTC).isoformat(timespec="seconds")
     wanted = sorted({*kinds, "project"})
+    own = google is None
     try:
         google = google or Google(environment.project.id)
     except CloudError as error:
@@ -256,6 +257,8 @@ def collect(
         # Experiments come after the reading: a handshake must not warm a service that a check finds cold.
         tried = {name: pool.submit(_measure, name, sampled, reach or Reach()) for name in sorted(set(experiments))}
         measurements = {name: future.result() for name, future in tried.items()}
+    if own:
+        google.close()
     body = dict(collections["project"]).get(environment.project.id, {})
     number = _last(str(body.get("name", "")))
     return Snapshot(environment.project.id, number, taken, collections, measurements)

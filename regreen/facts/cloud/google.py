@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import threading
 import time
@@ -49,12 +50,11 @@ class Google:
     def _service(self, api: str, version: str) -> Any:
         """One description of each API for all threads: reading one takes longer than most calls."""
         from googleapiclient.discovery import build
-        from httplib2 import Http
 
         with self._building:
             if (api, version) not in self._services:
                 self._services[api, version] = build(
-                    api, version, http=Http(timeout=self._timeout), cache_discovery=False, static_discovery=True
+                    api, version, http=_wire(self._timeout), cache_discovery=False, static_discovery=True
                 )
             return self._services[api, version]
 
@@ -62,14 +62,17 @@ class Google:
     def _http(self) -> Iterator[Any]:
         """Connections that nobody else uses meanwhile (httplib2 is not safe in threads), kept open for the next call."""
         from google_auth_httplib2 import AuthorizedHttp
-        from httplib2 import Http
 
         try:
             held = self._idle.pop()
         except IndexError:
-            held = AuthorizedHttp(self._credentials, http=Http(timeout=self._timeout))
-        yield held
-        self._idle.append(held)  # not after an error: what is left on its wire nobody knows
+            held = AuthorizedHttp(self._credentials, http=_wire(self._timeout))
+        try:
+            yield held
+        except BaseException:
+            held.close()  # what is left on its wire nobody knows
+            raise
+        self._idle.append(held)
 
     def close(self) -> None:
         """Close the connections that were kept for the next calls."""
@@ -125,6 +128,15 @@ class Google:
             self._sleep(wait * (0.5 + random.random() / 2))  # noqa: S311
             wait *= 2
         raise AssertionError("unreachable")
+
+
+def _wire(timeout: float) -> Any:
+    """A connection that trusts who the environment says now: httplib2 itself looks at HTTPLIB2_CA_CERTS when it is imported,
+    and would refuse the second twin of one process.
+    """
+    from httplib2 import Http
+
+    return Http(timeout=timeout, ca_certs=os.environ.get("HTTPLIB2_CA_CERTS"))
 
 
 def _words(status: int, content: bytes) -> str:
