@@ -10,8 +10,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from invoke.program import Program
 from prometheus_client.parser import text_string_to_metric_families
 
+import tasks
 from tests.unit.export.conftest import Receiver
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -198,15 +200,27 @@ def test_texts_for_a_step_summary(environment: dict[str, str], tmp_path: Path) -
     ],
 )
 def test_what_is_wrong_is_one_line_and_2(
-    target: Path, environment: dict[str, str], arguments: tuple[str, ...], message: str
+    target: Path,
+    environment: dict[str, str],
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    """In this process: the tests above have shown that the command line is the same."""
     (target / "junit.xml").write_text("<testsuite/>")
+    monkeypatch.chdir(target)
+    monkeypatch.delenv("ALERT_URLS", raising=False)
+    for name in ("REGREEN_CACHE", "no_proxy"):
+        monkeypatch.setenv(name, environment[name])
 
-    done = invoke(environment, *arguments, "--target", str(target), cwd=target)
+    with pytest.raises(SystemExit) as ended:
+        Program(namespace=tasks.namespace).run(["invoke", *arguments, "--target", str(target)])
 
-    assert done.returncode == 2, done.stderr.decode()
-    assert message in done.stderr.decode()
-    assert "Traceback" not in done.stderr.decode()
+    assert ended.value.code == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
 
 
 def test_a_damaged_ledger_is_said(environment: dict[str, str], tmp_path: Path) -> None:
