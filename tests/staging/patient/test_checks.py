@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,11 @@ from twin.staging import Staging
 
 #: Judged against the stack's file and a record of it, which these tests do not make.
 ELSEWHERE = {"staging.drift"}
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
+    # google.auth.default silences itself, which does not hold where several threads call it.
+    pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning"),
+]
 CHECKS = [check for check in CATALOGUE if check.ID not in ELSEWHERE]
 
 
@@ -36,7 +43,18 @@ def judged(staging: Staging, patch: pytest.MonkeyPatch) -> dict[str, Verdict]:
     kinds = {kind for check in CHECKS for kind in check.READS}
     tries = {name for check in CHECKS for name in check.MEASURES}
     snapshot = collect(environment, kinds, tries, reach=reach)
+    _let_go()
     return {check.ID: check.judge(snapshot, environment) for check in CHECKS}
+
+
+def _let_go() -> None:
+    """google-auth looks up regional access boundaries in a thread of its own and leaves that connection to the collector:
+    let it happen here, where the warning is expected, and not in the middle of another test.
+    """
+    for thread in threading.enumerate():
+        if type(thread).__name__ == "_RegionalAccessBoundaryRefreshThread":
+            thread.join(30)
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -61,25 +79,22 @@ def test_the_healthy_system_passes_every_check(
     assert wrong == {}
 
 
-def test_as_found_every_fault_is_found_by_its_check(as_found: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
-    verdicts = judged(as_found, monkeypatch)
-
-    missed = {
-        fault: (row["check"], _told(verdicts[row["check"]]))
-        for fault, row in as_found.cloud.faults.table.items()
-        if verdicts[row["check"]].status is not Status.FAIL
-    }
-    assert missed == {}
-
-
-def test_what_was_found_can_be_healed(as_found: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_found_every_fault_is_found_by_its_check_and_healed_by_its_undoing(
+    as_found: Staging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = judged(as_found, monkeypatch)
     as_found.repaired()
     as_found.wait_healthy()
+    healed = judged(as_found, monkeypatch)
 
-    verdicts = judged(as_found, monkeypatch)
-
-    failing = {name: _told(verdict) for name, verdict in verdicts.items() if verdict.status is Status.FAIL}
-    assert failing == {}
+    missed = {
+        fault: (row["check"], _told(found[row["check"]]))
+        for fault, row in as_found.cloud.faults.table.items()
+        if found[row["check"]].status is not Status.FAIL
+    }
+    assert missed == {}
+    wrong = {name: _told(verdict) for name, verdict in healed.items() if verdict.status is not Status.PASS}
+    assert wrong == {}
 
 
 def _told(verdict: Verdict) -> Any:
