@@ -128,7 +128,7 @@ def test_the_warehouse_is_unavailable_for_a_while(
     staging: Staging, flow: Flow, report: Report, trouble: Callable[..., None]
 ) -> None:
     before = flow.settled()
-    trouble("bigquery.jobs.insert", status=503, count=6)
+    trouble("bigquery.jobs.insert", status=503, count=3)
 
     wanted = flow.more_after(before, BATCH)
     eventually(lambda: spent(staging), within=LIMIT)

@@ -20,7 +20,7 @@ from tests.tiers.audit import Problems
 from tests.tiers.cloud import Project
 from tests.tiers.flow import Flow
 from tests.tiers.recovery import LIMIT, Report
-from tests.tiers.system import some
+from tests.tiers.system import some, thorough
 from twin.staging import Staging
 
 ALL = ("ingest", "writer", "websocket-service", "allocator", "api")
@@ -64,6 +64,7 @@ def change(staging: Staging, template: dict[str, object]) -> None:
     assert cloud.settled(staging, "api") == ""
 
 
+@pytest.mark.skipif(not thorough(), reason="half a minute of deployments: nox -s tier3 -- --seeds N")
 def test_a_process_that_hangs_is_replaced(impatient: Staging, visitor: Visitor, report: Report) -> None:
     (before,) = impatient.instances("api")
 

@@ -93,13 +93,11 @@ def wired(staging: Staging) -> Iterator[Wires]:
             service: cloud.services(staging)[service]["template"]
             for service in ("api", "writer", "allocator", "ingest")
         }
-        for service, template in before.items():
-            _deploy(staging, service, redirected(template, versions, plain))
+        _deploy(staging, {service: redirected(template, versions, plain) for service, template in before.items()})
         try:
             yield wires
         finally:
-            for service, template in before.items():
-                _deploy(staging, service, template)
+            _deploy(staging, before)
 
 
 def moved(address: str, port: int) -> str:
@@ -132,10 +130,12 @@ def _version(staging: Staging, secret: str, value: str) -> str:
     return str(made["name"]).rpartition("/")[2]
 
 
-def _deploy(staging: Staging, service: str, template: Mapping[str, Any]) -> None:
-    body = {name: value for name, value in template.items() if name != "revision"}
-    url = f"{Project(staging).run}/{service}?updateMask=template"
-    staging.cloud.api.call("PATCH", url, {"template": body})
-    said = cloud.settled(staging, service)
-    assert said == "", f"{service}: {said}"
-    staging.wait_healthy([service])
+def _deploy(staging: Staging, templates: Mapping[str, Mapping[str, Any]]) -> None:
+    """All at once; then wait for each."""
+    for service, template in templates.items():
+        body = {name: value for name, value in template.items() if name != "revision"}
+        url = f"{Project(staging).run}/{service}?updateMask=template"
+        staging.cloud.api.call("PATCH", url, {"template": body})
+    said = {service: cloud.settled(staging, service) for service in templates}
+    assert said == dict.fromkeys(templates, "")
+    staging.wait_healthy(list(templates), within=60)
