@@ -76,6 +76,12 @@ def test_every_command_exists_with_its_options(step: Step, place: Path) -> None:
         assert set(options[: options.index("-s")]) <= {"--no-dependencies"}
 
 
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_sessions_of_a_matrix_are_there(path: Path) -> None:
+    for job in load(path)["jobs"].values():
+        assert set(job.get("strategy", {}).get("matrix", {}).get("session", ())) <= SESSIONS
+
+
 def test_an_unknown_task_option_or_a_missing_value_would_be_seen() -> None:
     for words in (("infra.nothing",), ("infra.up", "--plans", "x"), ("remediate",), ("diagnose", "--format")):
         with pytest.raises(ParseError):
