@@ -30,6 +30,17 @@ _READY: Final = 30.0
 KEPT: Final = "cloud.json"
 """What the placeholders of a staging's cloud stood for, in its folder: written once the cloud is made."""
 _SETTLED: Final = ("CONDITION_SUCCEEDED", "CONDITION_FAILED")
+_IDLE: Final = """
+import http.server, os
+class Idle(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Idle).serve_forever()
+"""
 _ANSWERS: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -231,7 +242,7 @@ def idle_of(name: str) -> dict[str, Any]:
     """A stand-in for a service that a minimal staging leaves out: it answers, and does nothing."""
     return {
         "image": f"us-docker.pkg.dev/*/tidemark/{name}:*",
-        "command": ["python", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "/var/empty", "8080"],
+        "command": ["python", "-c", _IDLE],
     }
 
 

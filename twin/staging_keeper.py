@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import psutil
 
+from twin import process
 from twin.process import TwinError
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -74,11 +75,11 @@ def find(folder: Path) -> dict[str, Any] | None:
     """What runs in this folder, or None."""
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
-        process = psutil.Process(int(facts["pid"]))
-        same = abs(process.create_time() - float(facts["started"])) < 0.01
+        holder = psutil.Process(int(facts["pid"]))
+        same = abs(holder.create_time() - float(facts["started"])) < 0.01
     except (OSError, ValueError, KeyError, psutil.Error):
         return None
-    return facts if same and process.status() != psutil.STATUS_ZOMBIE else None
+    return facts if same and holder.status() != psutil.STATUS_ZOMBIE else None
 
 
 def kept(folder: Path) -> bool:
@@ -99,10 +100,10 @@ def stop(folder: Path, *, keep: bool = False) -> bool:
         return False
     if keep:
         (folder / KEEP).touch(mode=0o600)
-    process = psutil.Process(int(facts["pid"]))
+    holder = psutil.Process(int(facts["pid"]))
     with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        holder.send_signal(signal.SIGTERM)
+        holder.wait(30)
     return True
 
 
@@ -112,13 +113,25 @@ def main() -> None:
 
     options = json.loads(sys.argv[1])
     folder, ready = Path(options.pop("folder")), int(options.pop("ready"))
-    ended = threading.Event()
+    ended, up_now = threading.Event(), threading.Event()
+
+    def end(*_: object) -> None:
+        if not ended.is_set() and not up_now.is_set():
+            ended.set()
+            raise KeyboardInterrupt  # what is half up is taken down at once, not brought up first
+        ended.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, end)
     code = Path(options.pop("code"))
     minimal = options.pop("minimal", False)
     services = ("websocket-service", "ingest", "writer", "api") if minimal else SERVICES
-    staging = up(folder, code, services=services, **options)
+    try:
+        staging = up(folder, code, services=services, **options)
+        up_now.set()
+    except KeyboardInterrupt:
+        process.down(folder)  # a twin that was cut off while it started is in nobody's care yet
+        sys.exit(130)
     (folder / KEEP).unlink(missing_ok=True)
     try:
         own = psutil.Process()
