@@ -1,6 +1,6 @@
 """The gates, in one line: each stage needs the ones before it, and the first red one stops.
 
-lint → typecheck → markers → imports → unit → twin → staging → infra → tier0 → tier1 → tier2
+lint → typecheck → markers → imports → unit → twin → staging → infra → tier0 → tier1 → tier2 → tier3
 
 `nox` runs them all, `nox -s tier2` those up to it, `nox --no-dependencies -s tier2` that one alone. After `--`:
 `--reuse` skips what was green for the same files, `--target PATH` judges another repository (markers, imports),
@@ -30,7 +30,7 @@ nox.options.default_venv_backend = "none"  # one environment for all stages: see
 nox.options.stop_on_first_error = True
 
 ORDER = (
-    "lint", "typecheck", "markers", "imports", "unit", "twin", "staging", "infra", "tier0", "tier1", "tier2",
+    "lint", "typecheck", "markers", "imports", "unit", "twin", "staging", "infra", "tier0", "tier1", "tier2", "tier3",
 )  # fmt: skip
 nox.options.sessions = list(ORDER)
 
