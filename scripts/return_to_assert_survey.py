@@ -17,10 +17,11 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -36,6 +37,7 @@ from regreen.policy import Policy
 from remedies.code import return_to_assert
 
 BREAKS = ("returns the opposite", "returns None", "raises")
+GONE = "is gone"  # a single function, class or import that a test asks for, in a text or an import of its own
 EMPTY = "is emptied"  # for a file that a test reads as text, or imports
 GREEN, RED = "green", "red"
 
@@ -153,7 +155,7 @@ def _prove(change: Change, repository: Repository, index: Index, plain: Path, co
         result.why = "it calls nothing that is defined in the repository"
         return result
     for file, name, line in candidates:
-        for how in BREAKS if name else (EMPTY,):
+        for how in (GONE,) if line < 0 else BREAKS if name else (EMPTY,):
             broken = _break(Path(converted, file).read_bytes(), name, line, how)
             if broken is None:
                 continue
@@ -176,7 +178,7 @@ def _prove(change: Change, repository: Repository, index: Index, plain: Path, co
 def _callees(index: Index, path: str, scope: Sequence[str]) -> Iterator[tuple[str, str, int]]:
     """(file, name, line) of functions of the repository that a test calls: its own file's, then imported ones.
 
-    Without a name: files that the test reads as text, and those that it imports.
+    With a negative line: what it asks for by name without a call. Without a name: files that the test reads as text, and those that it imports.
     """
     tree = ast.parse(index.tree.read(path))
     function = next((n for n in ast.walk(tree) if isinstance(n, FunctionNode) and n.name == scope[-1]), None)
@@ -201,9 +203,9 @@ def _callees(index: Index, path: str, scope: Sequence[str]) -> Iterator[tuple[st
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute | ast.Name)
     ]
     texts = [n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    yield from ((text, "", 0) for text in dict.fromkeys(texts) if text and index.tree.exists(text))
+    read = [text for text in dict.fromkeys(texts) if text and index.tree.exists(text)]
     joined = "/".join(text for text in texts if text.replace(".", "").replace("_", "").isalnum())
-    yield from ((name, "", 0) for name in index.tree.paths() if name.endswith(".py") and "/" in name and name in joined)
+    read += [name for name in index.tree.paths() if name.endswith(".py") and "/" in name and name in joined]
     for file in files:
         try:
             source = ast.parse(index.tree.read(file))
@@ -218,7 +220,32 @@ def _callees(index: Index, path: str, scope: Sequence[str]) -> Iterator[tuple[st
                         continue
                     if each.name == made:
                         yield file, made, each.lineno
+    yield from _asked_for(index, function, dict.fromkeys((*read, *imported)))
+    yield from ((name, "", 0) for name in read)
     yield from ((file, "", 0) for file in imported)  # at last: what it imports is not there any more
+
+
+def _asked_for(index: Index, function: ast.AST, files: Iterable[str]) -> Iterator[tuple[str, str, int]]:
+    """(file, name, minus line) of functions, classes and imports that a test asks for in files that it reads or imports.
+
+    It asks for them where it imports them, or has their name, or a line of theirs, in a text.
+    """
+    words = ast.unparse(function)
+    texts = [n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    for file in files:
+        try:
+            text = index.tree.read(file).decode("utf-8", "replace")
+            body = ast.parse(text).body
+        except (OSError, SyntaxError, ValueError):
+            continue
+        for node in body:
+            own = ast.get_source_segment(text, node) or ""
+            asked = any(len(line) > 12 and line in own for line in texts)
+            if isinstance(node, FunctionNode | ast.ClassDef):
+                if asked or re.search(rf"\b{node.name}\b", words):
+                    yield file, node.name, -node.lineno
+            elif asked and isinstance(node, ast.Import | ast.ImportFrom):
+                yield file, own, -node.lineno
 
 
 def _break(source: bytes, name: str, line: int, how: str) -> bytes | None:
@@ -226,6 +253,11 @@ def _break(source: bytes, name: str, line: int, how: str) -> bytes | None:
     if how == EMPTY:
         return b""
     tree = ast.parse(source)
+    if how == GONE:
+        gone = next(n for n in tree.body if n.lineno == -line)
+        first = min([gone.lineno, *(d.lineno for d in getattr(gone, "decorator_list", ()))])
+        rows = source.splitlines(keepends=True)
+        return b"".join([*rows[: first - 1], *rows[gone.end_lineno or first :]])
     found = [n for n in ast.walk(tree) if isinstance(n, FunctionNode) and n.name == name]
     if not found:
         return None
@@ -280,13 +312,15 @@ def _run(place: Path, test: str, repository: Repository) -> tuple[str, str]:
 def summary(judged: Sequence[Result]) -> Iterator[str]:
     """The totals, with what each of them does and does not show."""
     proven = [item for item in judged if item.proven]
-    functions = [item for item in proven if item.broken != EMPTY]
+    functions = [item for item in proven if item.broken not in (EMPTY, GONE)]
+    gone = [item for item in proven if item.broken == GONE]
     visible = [item for item in proven if item.before == GREEN]
     nothing = [item for item in judged if not item.broken]
     share = f"{100 * len(proven) / len(judged):.0f} %" if judged else "none"
     yield f"- Converted tests that pass unbroken: {len(judged)}. Red under at least one break: {len(proven)} ({share})."
     yield f"- Red because a function that the test calls was broken: {len(functions)}."
-    yield f"- Red because a file that the test reads or imports was emptied (no function to break was found): {len(proven) - len(functions)}."
+    yield f"- Red because one function, class or import that the test asks for, and does not call, was taken away: {len(gone)}."
+    yield f"- Red only because a whole file that the test reads or imports was emptied: {len(proven) - len(functions) - len(gone)}."
     yield f"- Of the red ones, green under the same break before the conversion, so that the conversion made the difference: {len(visible)}."
     yield f"- Nothing of the repository to break was found: {len(nothing)}. Green although broken: {len(judged) - len(proven) - len(nothing)}."
 
