@@ -35,8 +35,8 @@ def cure(run: CloudWork, remedy: CloudRemedy) -> None:
     by_fingerprint = {item.fingerprint: item for item in findings}
     document = run.document()
     if not document.adopted:
-        _adopt(run, document)
-        document = run.document() if not run.options.dry_run else document
+        run.foreseen = run.foreseen or _adopt(run, document)
+        document = run.foreseen or run.document()
     try:
         proposal = remedy.propose(findings, run.sight.snapshot, document, run.environment)
     except Exception as error:  # noqa: BLE001 - a bug in one remedy must not stop the others; it is shown
@@ -67,7 +67,10 @@ def cure(run: CloudWork, remedy: CloudRemedy) -> None:
         if item.fingerprint not in said
     ]
     run.refusals[remedy.ID] = refused
-    if changes:
+    if changes and run.foreseen is not None:
+        # The engine can plan a change of what it holds, and it holds nothing yet.
+        run.messages += [f"then {remedy.ID} would change {item.subject}: {item.summary}" for item in changes]
+    elif changes:
         _effect(run, remedy, changes, by_fingerprint)
 
 
@@ -75,15 +78,18 @@ def _refuse(remedy: CloudRemedy, finding: Finding, reason: str, decide: str) -> 
     return Refusal(remedy.ID, finding.fingerprint, finding.subject, finding.where, reason, decide)
 
 
-def _adopt(run: CloudWork, document: StackFile) -> None:
-    """Take the live resources over as they are: import only, in a commit of its own, then drop the import options."""
+def _adopt(run: CloudWork, document: StackFile) -> StackFile | None:
+    """Take the live resources over as they are: import only, in a commit of its own, then drop the import options.
+
+    A dry run changes nothing, and gets the file as it would be then.
+    """
     snapshot = run.eye.read(run.executor.adopts(run.environment), ())
     content = run.executor.adopt(document, snapshot, run.environment)
     preview = run.executor.preview(content)
     _only_imports(preview)
     if run.options.dry_run:
         run.messages.append(f"would adopt {len(preview.changes)} live resources into {run.environment.stack.file}")
-        return
+        return run.executor.document(document.path, content)
     old = run.tip
     _commit(
         run,
@@ -98,6 +104,7 @@ def _adopt(run: CloudWork, document: StackFile) -> None:
         _back(run, old, ADOPTION)
         raise
     _settle_adoption(run, len(preview.changes))
+    return None
 
 
 def finish_adoption(run: CloudWork) -> bool:

@@ -43,6 +43,8 @@ class CloudWork:
     messages: list[str] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
     operations: int = 0
+    foreseen: StackFile | None = None
+    """In a dry run before adoption: the stack's file as it would be after it."""
     later: frozenset[str] = frozenset()
     """Checks that remedies later in this phase close: what they find meanwhile is theirs, not a fault of the one before."""
 

@@ -531,7 +531,12 @@ def test_a_dry_run_has_no_effect(stage: Stage) -> None:
     record = stage.run(dry_run=True)
 
     assert record.dry_run
-    assert "would adopt 2 live resources into infra/Pulumi.toy.yaml" in record.messages
+    assert record.refusals == ()
+    assert list(record.messages) == [
+        "would adopt 2 live resources into infra/Pulumi.toy.yaml",
+        "then staging.set-minInstances would change infra/Pulumi.toy.yaml: minInstances of 1",
+        "then staging.set-requestTimeout would change infra/Pulumi.toy.yaml: requestTimeout of 1",
+    ]
     assert {path: path.read_bytes() for path in stage.folder.rglob("*") if path.is_file()} == before
 
 
