@@ -70,7 +70,8 @@ def test_a_service_account_can_do_what_it_needs_and_no_more(service: str, stagin
     answers = tried(staging, Project(staging).account(f"{service}-sa"))
 
     assert {name for name, status in answers.items() if status != 403} == ALLOWED[service]
-    assert {name: status for name, status in answers.items() if status not in (200, 403, 404)} == {}
+    # A statement that changes rows may be refused with 400 while another one changes them: allowed all the same.
+    assert {name: status for name, status in answers.items() if status not in (200, 400, 403, 404)} == {}
 
 
 def test_somebody_outside_may_do_nothing(staging: Staging) -> None:
