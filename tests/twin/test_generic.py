@@ -33,6 +33,25 @@ def test_pubsub_creates_with_put_and_updates_in_an_envelope(rest: Caller, unique
     changed = rest("PATCH", f"{host}/{subscription}", change)[1]
     assert changed["ackDeadlineSeconds"] == 30
     assert "labels" not in changed, "the mask does not name them"
+    change = {"subscription": {"ackDeadlineSeconds": 40, "labels": {"x": "y"}}}
+    changed = rest("PATCH", f"{host}/{subscription}?updateMask=ackDeadlineSeconds", change)[1]
+    assert (changed["ackDeadlineSeconds"], "labels" in changed) == (40, False), "a mask in the address is one as well"
+    assert rest("PATCH", f"{host}/{subscription}?subscription=x", change)[0] == 400
+    assert rest("PATCH", f"{host}/{subscription}?updateMusk=labels", change)[0] == 400
+
+
+def test_pubsub_says_what_it_made_up(rest: Caller, unique: str) -> None:
+    host, parent = "pubsub.googleapis.com/v1", f"projects/{PROJECT}"
+    rest("PUT", f"{host}/{parent}/topics/{unique}", {})
+    wanted = {"topic": f"{parent}/topics/{unique}", "bigqueryConfig": {"table": f"{PROJECT}.d.t"}}
+    assert rest("PUT", f"{host}/{parent}/subscriptions/{unique}", wanted)[1]["bigqueryConfig"]["state"] == "ACTIVE"
+    snapshot = f"{parent}/snapshots/{unique}"
+    made = rest("PUT", f"{host}/{snapshot}", {"subscription": f"{parent}/subscriptions/{unique}"})[1]
+    assert made["name"] == snapshot
+    body = {"type": "AVRO", "definition": '{"type": "record", "name": "A", "fields": []}'}
+    schema = rest("POST", f"{host}/{parent}/schemas?schemaId={unique}", body)[1]
+    assert len(schema["revisionId"]) == 8
+    assert schema["revisionCreateTime"] == rest("GET", f"{host}/{schema['name']}")[1]["revisionCreateTime"]
 
 
 def test_spanner_keeps_operations_below_the_instance(rest: Caller, unique: str) -> None:

@@ -94,4 +94,12 @@ def test_a_metric_descriptor_has_slashes_in_its_name(rest: Caller, unique: str) 
     listed = rest("GET", f'{path}?filter=metric.type%3D"{kind}"')[1]["metricDescriptors"]
     assert [descriptor["type"] for descriptor in listed] == [kind]
     assert rest("DELETE", f"{path}/{kind}")[0] == 200
-    assert rest("GET", f"{path}/{kind}")[0] == 404
+    status, answer = rest("GET", f"{path}/{kind}")
+    assert (status, answer["error"]["message"]) == (404, f"Could not find descriptor for metric '{kind}'.")
+
+
+def test_a_missing_service_of_monitoring_is_told_with_the_projects_number(rest: Caller, unique: str) -> None:
+    number = rest("GET", f"cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}")[1]["projectNumber"]
+    status, answer = rest("GET", f"monitoring.googleapis.com/v3/projects/{PROJECT}/services/{unique}")
+    said = f"There is no service with id '{unique}' in project '{number}'"
+    assert (status, answer["error"]["message"]) == (404, said)

@@ -237,3 +237,9 @@ def test_the_xml_api_words_what_is_missing(twin: Running, call: Caller, unique: 
     status, body = call("GET", f"storage.googleapis.com/storage/v1/b/{unique}/o/a%2Fb")
     assert (status, body["metadata"]) == (200, {"k": "v"})
     assert json.dumps(body).count("~") == 0
+
+
+def test_a_bucket_of_one_region_says_that_it_is_isolated_to_its_zones(call: Caller, unique: str) -> None:
+    buckets = f"storage.googleapis.com/storage/v1/b?project={PROJECT}"
+    assert call("POST", buckets, {"name": f"{unique}-a", "location": "us-central1"})[1]["satisfiesPZI"] is True
+    assert "satisfiesPZI" not in call("POST", buckets, {"name": f"{unique}-b", "location": "US"})[1]

@@ -49,6 +49,9 @@ def parameters_of(
         if spec is None:
             if (method.document.name, name) in _UNDOCUMENTED:
                 continue
+            if _in_envelope(method, name):
+                params[name] = text
+                continue
             if name not in _SYSTEM and raw not in method.document.parameters:
                 problems.append(
                     (
@@ -73,6 +76,18 @@ def parameters_of(
         if spec.required and spec.location == "query" and name not in params:
             problems.append((name, f"Required parameter is missing: {name}"))
     return params
+
+
+def _in_envelope(method: Method, name: str) -> bool:
+    """Whether a query parameter names a plain field of a request that is an envelope around the resource.
+
+    Such a request has no declared query parameters, and the API binds one all the same: `?updateMask=…` beside
+    `{"subscription": …}` (recorded: pubsubsubscription, _http_old_controller.log).
+    """
+    if not method.wrapped or name == method.wrapped:
+        return False
+    fields = method.document.schemas.get(method.request, {}).get("properties", {})
+    return bool(fields.get(name, {}).get("type") == "string")
 
 
 def _typed(kind: str, form: str, enum: tuple[str, ...], text: str) -> Any:

@@ -23,16 +23,25 @@ from twin.services import time_series
 def missing_monitored(name: str) -> ApiError:
     kind, short = last(collection_of(name)), last(name)
     project = segment_after(name, "projects")
+    if "/metricDescriptors/" in name:
+        # A metric's type has slashes of its own: custom.googleapis.com/market/volume.
+        return not_found(f"Could not find descriptor for metric '{name.partition('/metricDescriptors/')[2]}'.")
     if kind == "serviceLevelObjectives":
         service = segment_after(name, "services")
         return not_found(f'There is no slo with id "{short}" under service "{service}" in project "{project}"')
     words = {
         "uptimeCheckConfigs": f"Config not found for check {short} in project {project}",
         "groups": f"Could not find group definition for '{short}'.",
-        "metricDescriptors": f"Could not find descriptor for metric '{short}'.",
         "services": f"There is no service with id '{short}' in project '{project}'",
     }
     return not_found(words.get(kind, "Requested entity was not found."))
+
+
+def get_service(call: Call) -> Body:
+    """A service of Monitoring; a missing one is told with the project's number (recorded: monitoringservicelevelobjective)."""
+    if call.get(call.name) is None:
+        raise not_found(f"There is no service with id '{last(call.name)}' in project '{call.number}'")
+    return standard.get(call)
 
 
 def create_policy(call: Call, body: Body) -> None:
@@ -161,6 +170,7 @@ MONITORING = Semantics(
         "metricDescriptors.create": create_descriptor,
         "metricDescriptors.list": list_descriptors,
         "metricsScopes.get": scope,
+        "services.get": get_service,
     },
     creating={
         "alertPolicies": create_policy,

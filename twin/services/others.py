@@ -6,6 +6,7 @@ Sources: each service's REST reference under https://cloud.google.com/, and k8s-
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 
 from twin.kernel import standard
@@ -159,19 +160,29 @@ def _subscription(call: Call, body: Body) -> None:
     body.setdefault("messageRetentionDuration", "604800s")
     body.setdefault("expirationPolicy", {"ttl": "2678400s"})
     body["state"] = "ACTIVE"
+    for kind in ("bigqueryConfig", "cloudStorageConfig"):
+        if kind in body:
+            body[kind]["state"] = "ACTIVE"
 
 
 def _snapshot(call: Call, body: Body) -> None:
     subscription = call.need(f"pubsub/{body.pop('subscription', '')}")
+    body["name"] = relative(call.name)
     body["topic"] = subscription["topic"]
     body["expireTime"] = rfc3339(after(call.now, 7 * 86_400))
+
+
+def _schema(call: Call, body: Body) -> None:
+    # https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.schemas#Schema
+    body["revisionId"] = secrets.token_hex(4)
+    body["revisionCreateTime"] = call.stamp
 
 
 PUBSUB = Semantics(
     api="pubsub",
     missing=_pubsub_missing,
     existing=_pubsub_existing,
-    creating={"topics": _topic, "subscriptions": _subscription, "snapshots": _snapshot},
+    creating={"topics": _topic, "subscriptions": _subscription, "snapshots": _snapshot, "schemas": _schema},
 )
 
 # Cloud Billing: https://cloud.google.com/billing/docs/reference/rest/v1/projects

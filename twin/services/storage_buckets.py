@@ -84,6 +84,8 @@ def create_bucket(call: Call) -> Body:
     body.setdefault("rpo", "DEFAULT")
     if body["locationType"] == "region":
         body.pop("rpo")
+        # Zone isolation holds for a bucket of one region (recorded: storagemanagedfolder-minimal, storageanywherecache).
+        body["satisfiesPZI"] = True
     body.setdefault("softDeletePolicy", {"retentionDurationSeconds": "604800"}).setdefault("effectiveTime", call.stamp)
     _default_access(call, body)
     _check(call, body)
