@@ -264,11 +264,5 @@ SEMANTICS = Semantics(
             "a change of a policy is felt after a while",
             "https://cloud.google.com/iam/docs/access-change-propagation",
         ),
-        Rule(
-            "iam.conditions",
-            "time and resource-name conditions are judged; any other grants nothing",
-            "https://cloud.google.com/iam/docs/conditions-overview",
-            "assumed",
-        ),
     ),
 )
