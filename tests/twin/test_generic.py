@@ -150,3 +150,18 @@ def test_waiting_for_an_operation_and_cancelling_it(rest: Caller, unique: str) -
     name = rest("POST", f"{events}?channelId={unique}", {})[1]["name"]
     assert rest("POST", f"eventarc.googleapis.com/v1/{name}:cancel", {})[1] == {}
     assert rest("POST", f"eventarc.googleapis.com/v1/{name}-not:cancel", {})[0] == 404
+
+
+def test_a_redis_cluster_has_defaults_sizes_and_a_package_of_its_own(rest: Caller, unique: str) -> None:
+    place = f"redis.googleapis.com/v1/projects/{PROJECT}/locations/us-central1/clusters"
+    network = {"network": f"projects/{PROJECT}/global/networks/default"}
+    assert rest("POST", f"{place}?clusterId={unique}", {"pscConfigs": [network]})[0] == 400
+    body = {"pscConfigs": [network], "shardCount": 3, "nodeType": "REDIS_STANDARD_SMALL"}
+    running = rest("POST", f"{place}?clusterId={unique}", body)[1]
+    assert running["metadata"]["@type"] == "type.googleapis.com/google.cloud.redis.cluster.v1.OperationMetadata"
+    made = rest("GET", f"{place}/{unique}")[1]
+    assert (made["preciseSizeGb"], made["sizeGb"], made["state"]) == (19.5, 19, "ACTIVE")
+    assert made["encryptionInfo"] == {"encryptionType": "GOOGLE_DEFAULT_ENCRYPTION"}
+    assert (made["authorizationMode"], made["zoneDistributionConfig"]) == ("AUTH_MODE_DISABLED", {"mode": "MULTI_ZONE"})
+    rest("PATCH", f"{place}/{unique}?updateMask=shardCount", {"shardCount": 6})
+    assert rest("GET", f"{place}/{unique}")[1]["sizeGb"] == 39

@@ -11,7 +11,7 @@ from typing import Any
 
 from twin.kernel.documents import Document
 from twin.kernel.metadata import fill, find, package_of, type_of
-from twin.kernel.names import numeric_id, project_of, relative, singular
+from twin.kernel.names import collection_of, last, numeric_id, project_of, relative, singular
 from twin.kernel.semantics import Call
 from twin.kernel.types import Body, after, rfc3339
 
@@ -123,7 +123,9 @@ def lro(
     engine = call.engine
     document = call.method.document
     semantics = engine.semantics(call.api)
-    package = package_of(call.api, document.version, semantics.packages.get(document.version, ""))
+    known = semantics.packages
+    package = known.get(f"{document.version}/{last(collection_of(target))}") or known.get(document.version, "")
+    package = package_of(call.api, document.version, package)
     token = f"operation-{int(call.now.timestamp() * 1000)}-{uuid.uuid4().hex[:13]}-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:8]}"
     parent = _home(document, relative(target))
     path = f"{parent}/operations/{token}" if parent else f"operations/{token}"

@@ -145,7 +145,7 @@ class Semantics:
     denied: Callable[[Call, str], ApiError] | None = None
     """How this service words a missing permission; None for the common sentence."""
     packages: Mapping[str, str] = field(default_factory=dict)
-    """The protobuf package per version, for `@type` in operations."""
+    """The protobuf package per version, or per `version/collection`, for `@type` in operations."""
     merge_patch: bool = False
     """PATCH is a JSON merge patch instead of an overlay by mask."""
     short_names: bool = False
