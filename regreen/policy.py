@@ -45,7 +45,6 @@ class Policy:
     asset_host: str = ""
     #: Remedies graded unsafe that the team lets run without being asked each time.
     unsafe: tuple[str, ...] = ()
-    suites: tuple[str, ...] = ()
     pool_size: int = 5
     pool_overflow: int = 10
     pool_timeout: float = 30.0

@@ -23,7 +23,7 @@ _VERSIONS = ("REDIS_3_2", "REDIS_4_0", "REDIS_5_0", "REDIS_6_X", "REDIS_7_0", "R
 _NODE_GB: Final = {
     "REDIS_SHARED_CORE_NANO": 1.4, "REDIS_STANDARD_SMALL": 6.5, "REDIS_HIGHMEM_MEDIUM": 13.0, "REDIS_HIGHMEM_XLARGE": 58.0
 }  # fmt: skip
-#: What a cluster gets when the request does not say (recorded: rediscluster-minimal).
+#: What a cluster gets when the request does not say (recorded: replicationrediscluster).
 _CLUSTER: Final[Body] = {
     "authorizationMode": "AUTH_MODE_DISABLED",
     "automatedBackupConfig": {"automatedBackupMode": "DISABLED"},

@@ -84,7 +84,7 @@ def create_bucket(call: Call) -> Body:
     body.setdefault("rpo", "DEFAULT")
     if body["locationType"] == "region":
         body.pop("rpo")
-        # Zone isolation holds for a bucket of one region (recorded: storagemanagedfolder-minimal, storageanywherecache).
+        # Zone isolation holds for a bucket of one region (recorded: storagefolder, storagemanagedfolder).
         body["satisfiesPZI"] = True
     body.setdefault("softDeletePolicy", {"retentionDurationSeconds": "604800"}).setdefault("effectiveTime", call.stamp)
     _default_access(call, body)
