@@ -1,6 +1,6 @@
 """Replay public recordings of Google's APIs against the twin, and say where its answers depart from them.
 
-    python scripts/replay_recordings.py FOLDER [--api run,compute] [--out differences.jsonl] [--top 40] [--only SUBSTRING]
+    PYTHONPATH=. python scripts/replay_recordings.py FOLDER [--api run,compute] [--out differences.jsonl] [--top 40] [--only SUBSTRING]
 
 Reads k8s-config-connector's `_http*.log` files and VCR cassettes (Ruby, Python, Go; YAML or JSON) below FOLDER. Each file
 is one scenario on a project of its own. What a server makes up (ids, etags, operation names, times) is carried from its
