@@ -70,7 +70,9 @@ def stage(function: Callable[[nox.Session], None]) -> object:
             session.log(f"{name} was green at {since} for the same files: not run again")
             return
         with STAGES.running(name):
-            session.env["PATH"] = os.pathsep.join((environment(session), os.environ.get("PATH", os.defpath)))
+            programs, known = environment(session), os.environ.get("PATH", os.defpath)
+            if programs not in known.split(os.pathsep):  # nox itself looks for programs here, not in the session's own
+                os.environ["PATH"] = os.pathsep.join((programs, known))
             function(session)
 
     return nox.session(name=name, requires=before)(run)
