@@ -162,9 +162,7 @@ def _calls() -> list[dict[str, Any]]:
     for number in range(TABLES):
         reference = {"datasetId": f"set_{number % DATASETS}", "projectId": _PROJECT, "tableId": f"table_{number}"}
         url = f"{sets}/{reference['datasetId']}/tables"
-        calls.append(
-            {"verb": "POST", "url": url, "body": {"tableReference": reference, "schema": {"fields": fields}}}
-        )
+        calls.append({"verb": "POST", "url": url, "body": {"tableReference": reference, "schema": {"fields": fields}}})
     return calls
 
 
