@@ -27,7 +27,7 @@ from regreen.model import Example, Finding, Severity, Verdict
 from regreen.policy import Policy
 
 ID: Final = "code.dependencies-declared"
-VERSION: Final = 3
+VERSION: Final = 4
 SEVERITY: Final = Severity.WARNING
 SOURCE: Final = "https://packaging.python.org/en/latest/specifications/dependency-specifiers/"
 

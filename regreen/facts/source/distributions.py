@@ -270,6 +270,7 @@ umap: umap-learn
 Levenshtein: python-levenshtein levenshtein rapidfuzz
 fuzzywuzzy: fuzzywuzzy
 gym: gym
+farmhash: cityhash pyfarmhash
 jks: pyjks
 ibm_db: ibm-db
 cx_Oracle: cx-oracle
