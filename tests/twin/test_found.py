@@ -35,6 +35,12 @@ def running(tmp_path_factory: pytest.TempPathFactory, kept: Path) -> Iterator[Ru
     assert not folder.exists()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def begun(running: Running) -> tuple[int, Any]:
+    """The WebSocket service as it was before any test here, whatever their order."""
+    return ask(running, SERVICE)
+
+
 @pytest.fixture
 def shell(running: Running, commands: Path, tmp_path: Path) -> Shell:
     """Run one command line with the variables of `invoke twin.env`: what it printed, or with `fails` its complaint."""
@@ -65,8 +71,8 @@ def ask(running: Running, url: str) -> tuple[int, Any]:
     return answer
 
 
-def test_it_begins_with_every_fault_of_the_patient(running: Running) -> None:
-    status, service = ask(running, SERVICE)
+def test_it_begins_with_every_fault_of_the_patient(running: Running, begun: tuple[int, Any]) -> None:
+    status, service = begun
     assert (status, service["template"]["timeout"]) == (200, "5s")
     assert ask(running, f"redis.googleapis.com/v1/projects/{PROJECT}/locations/us-central1/instances")[0] == 200
 
