@@ -1,6 +1,6 @@
 """The gates, in one line: each stage needs the ones before it, and the first red one stops.
 
-lint → typecheck → markers → imports → unit → twin → staging → infra → tier0 → tier1 → tier2; by name also tier3 and planted
+lint → typecheck → markers → imports → unit → twin → tier0 → tier1 → tier2; by name also staging, infra, tier3, planted
 
 `nox` runs them in this order, `nox -s tier2` those up to it, `nox --no-dependencies -s tier2` that one alone. After `--`:
 `--reuse` skips what was green for the same files, `--target PATH` judges another repository (markers, imports),
@@ -29,11 +29,9 @@ nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "none"  # one environment for all stages: see `environment`
 nox.options.stop_on_first_error = True
 
-ORDER = (
-    "lint", "typecheck", "markers", "imports", "unit", "twin", "staging", "infra", "tier0", "tier1", "tier2",
-)  # fmt: skip
-#: Too long for every change: by name, or every night. Each stands on the last of the others.
-LONG = ("tier3", "planted")
+ORDER = ("lint", "typecheck", "markers", "imports", "unit", "twin", "tier0", "tier1", "tier2")
+#: Too long to stand in line: by name, and on runners of their own in the pipeline. Each stands on one of the others.
+LONG = {"staging": "twin", "infra": "twin", "tier3": "tier2", "planted": "tier2"}
 nox.options.sessions = list(ORDER)
 
 SOURCES = (
@@ -64,8 +62,8 @@ def environment(session: nox.Session) -> str:
 def stage(function: Callable[[nox.Session], None]) -> object:
     """A session that needs the one before it in ORDER, runs in the stages' environment and is timed."""
     name = function.__name__
-    before = ORDER[ORDER.index(name) - 1 : ORDER.index(name)] if name in ORDER else ORDER[-1:]
-    assert name in (*ORDER, *LONG), name
+    at = ORDER.index(name) if name in ORDER else 0
+    before = (LONG[name],) if name in LONG else ORDER[at - 1 : at]
 
     @functools.wraps(function)
     def run(session: nox.Session) -> None:
@@ -155,7 +153,7 @@ def unit(session: nox.Session) -> None:
 @stage
 def twin(session: nox.Session) -> None:
     """The local Google Cloud, driven by Google's own clients."""
-    pytest(session, "tests/twin")
+    pytest(session, "tests/twin", "-n", "2", "--dist", "loadfile")
 
 
 @stage
