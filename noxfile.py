@@ -80,9 +80,10 @@ def stage(function: Callable[[nox.Session], None]) -> object:
 
 
 def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
-    """Run pytest for this stage, with JUnit."""
+    """Run pytest for this stage, with JUnit of the family that has room for what tests measured."""
     options = STAGES.options(session.name, session.posargs)
-    session.run("pytest", f"--junitxml={STAGES.junit(session.name)}", *arguments, *options, env=env)
+    report = (f"--junitxml={STAGES.junit(session.name)}", "-o", "junit_family=xunit1")
+    session.run("pytest", *report, *arguments, *options, env=env)
 
 
 def tier(session: nox.Session, *arguments: str) -> None:
