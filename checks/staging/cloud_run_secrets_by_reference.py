@@ -1,7 +1,7 @@
 """Secrets reach containers by reference, never as plain values.
 
 A plain value is readable by everybody who may view the service, and stays in every old revision. Found by name, by
-what a value begins with, and by the environment file. The value itself never gets into a finding.
+what a value looks like, and by the environment file. The value itself never gets into a finding.
 """
 
 from __future__ import annotations

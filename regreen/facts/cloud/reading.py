@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from regreen.facts.cloud.snapshot import Body, Snapshot
 from regreen.model import Finding, Resource, Severity, Verdict
+from regreen.redact import redact
 
 #: Words in names of variables whose values are secrets, as people choose them.
 _SECRET: Final = frozenset(
@@ -22,11 +23,6 @@ _ABOUT: Final = frozenset(
     {"FILE", "PATH", "NAME", "TTL", "ID", "URL", "URI", "ENDPOINT", "EXPIRY", "SECONDS", "MINUTES", "HOURS", "DAYS", "LENGTH",
      "SIZE", "ALGORITHM", "HEADER", "ISSUER", "AUDIENCE", "LIMIT", "COUNT", "TYPE", "VERSION", "ENABLED", "REQUIRED", "PREFIX"}
 )  # fmt: skip
-#: Values that are secrets whatever they are called: an address with a password in it, and what providers' keys begin with.
-_TELLING: Final = re.compile(
-    r"\A[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@|\A(?:sk|rk|pk)_live_|\Ask-[A-Za-z0-9]|\AAIza[\w-]{30}|\A(?:AKIA|ASIA)[A-Z0-9]{16}"
-    r"|\Agh[pousr]_|\Agithub_pat_|\Axox[abeprs]-|\Aglpat-|-----BEGIN [A-Z ]*PRIVATE KEY-----|\Ahttps://hooks\.slack\.com/"
-)
 #: Values that are none whatever they are called: numbers, switches, names of Google's resources, files.
 _HARMLESS: Final = re.compile(
     r"\A(?:\d{1,6}|true|false|yes|no|on|off|none|projects/[\w./-]+|/[\w./-]+)\Z", re.IGNORECASE
@@ -131,8 +127,8 @@ def members(policy: Body, *roles: str) -> set[str]:
 
 
 def secret_like(name: str, value: str = "") -> bool:
-    """Whether a variable holds a secret, by the way people name them, or by what its value begins with."""
-    if value and _TELLING.search(value):
+    """Whether a variable holds a secret, by the way people name them, or by a value that no text may show."""
+    if redact(value) != value:
         return True
     if value and _HARMLESS.match(value):
         return False
