@@ -109,7 +109,7 @@ def diagnose(environment: Environment, target: Path, only: str, form: str) -> in
     if form not in ("table", "json", "sarif"):
         raise UsageError(f"--format {form}: choose table, json or sarif")
     with _to_look_at(environment) as place:
-        found = _look(place, target, selected(only))
+        found = look(place, target, selected(only))
     if form == "json":
         sys.stdout.write(diagnosis_json(found).rstrip("\n") + "\n")
     elif form == "sarif":
@@ -144,7 +144,8 @@ def _to_look_at(environment: Environment) -> Iterator[Place]:
             shutil.rmtree(own, ignore_errors=True)
 
 
-def _look(place: Place, target: Path, checks: Sequence[CloudCheck]) -> Diagnosis:
+def look(place: Place, target: Path, checks: Sequence[CloudCheck]) -> Diagnosis:
+    """What some checks say of an open environment, with the target's decisions and baseline applied; changes nothing."""
     tree = FolderTree(target)
     eye = CloudEye(place.environment, checks, place.read, read_decisions(tree, date.today()), read_baseline(tree))
     return eye.look().diagnosis
@@ -184,7 +185,7 @@ def _shown(target: Path, environment: Environment) -> int:
     """A first phase looks at the environment and changes nothing: what it finds is for later phases."""
     begun = time.perf_counter()
     with _to_look_at(environment) as place:
-        found = _look(place, target, selected(""))
+        found = look(place, target, selected(""))
     failed = [item for item in found.verdicts if item.findings]
     unknown = [item for item in found.verdicts if item.status is Status.UNKNOWN]
     print(

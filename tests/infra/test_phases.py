@@ -86,7 +86,7 @@ class Story:
                 if not kind.startswith(_TRAFFIC)
                 for name, body in found.items.items()
             }
-            seen = cloud._look(place, self.target, cloud.selected(""))
+            seen = cloud.look(place, self.target, cloud.selected(""))
             self.findings[when] = [(item.check, item.subject) for item in seen.findings.values()]
 
     def remediate(self, phase: int, when: str) -> None:
