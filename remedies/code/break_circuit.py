@@ -18,6 +18,7 @@ from regreen.facts.libraries.guarding import Guard, guard
 from regreen.facts.source import Index, last_name
 from regreen.model import Example, Finding, Proposal, Risk, Safety, Undo
 from regreen.policy import Policy
+from remedies.guarding.examples import CLASS, HEAD, Scene
 
 ID: Final = "code.break-circuit"
 CHECK: Final = "code.external-calls-bounded"
@@ -93,50 +94,39 @@ def _require_movable(draft: Draft, call: ast.Call) -> None:
 _GUARDS: Final = "import pybreaker\n\nPRICES_BREAKER = pybreaker.CircuitBreaker(fail_max=5, reset_timeout=30)\n"
 _OWN: Final = "class Breaker:\n    async def call(self, attempt):\n        return await attempt()\n\n\nPRICES_BREAKER = Breaker()\n"
 _POLICY: Final = '[tool.regreen]\nbreaker-clients = ["app.prices.Prices -> app.guards.PRICES_BREAKER"]\n'
-_HEAD: Final = "import httpx\n\n\n"
 _BROUGHT: Final = "import httpx\nfrom app.guards import PRICES_BREAKER\n\n\n"
-_CLASS: Final = "class Prices:\n    def __init__(self, client: httpx.{}):\n        self._client = client\n\n"
 _GET: Final = "    async def get(self, u):\n        return await self._client.get(u)\n"
 _THREAD: Final = "    def get(self, u):\n        return self._client.get(u)\n"
-
-
-def _files(text: str, guards: str = _GUARDS, policy: str = _POLICY) -> dict[str, str]:
-    return {"app/__init__.py": "", "app/guards.py": guards, "app/prices.py": text, "pyproject.toml": policy}
-
-
-def _refused(title: str, body: str, guards: str = _GUARDS, policy: str = _POLICY, kind: str = "AsyncClient") -> Example:
-    return Example(title, _files(_HEAD + _CLASS.format(kind) + body, guards, policy), refuses=True)
-
-
-_DONE: Final = _files(
+_SCENE: Final = Scene(_GUARDS, _POLICY)
+_DONE: Final = _SCENE.files(
     _BROUGHT
-    + _CLASS.format("Client")
+    + CLASS.format("Client")
     + "    def get(self, u):\n        return PRICES_BREAKER.call(lambda: self._client.get(u))\n"
 )
 
 EXAMPLES: Final = (
     Example(
         "in threads, over lines",
-        _files(_HEAD + _CLASS.format("Client") + "    def get(self, u):\n        return self._client.get(\n            u,  # ä\n        ).json()\n"),
-        _files(_BROUGHT + _CLASS.format("Client") + "    def get(self, u):\n        return PRICES_BREAKER.call(lambda: self._client.get(\n            u,  # ä\n        )).json()\n"),
+        _SCENE.files(HEAD + CLASS.format("Client") + "    def get(self, u):\n        return self._client.get(\n            u,  # ä\n        ).json()\n"),
+        _SCENE.files(_BROUGHT + CLASS.format("Client") + "    def get(self, u):\n        return PRICES_BREAKER.call(lambda: self._client.get(\n            u,  # ä\n        )).json()\n"),
     ),
     Example(
         "awaited, through a class of the tree",
-        _files(_HEAD + _CLASS.format("AsyncClient") + _GET, _OWN),
-        _files(_BROUGHT + _CLASS.format("AsyncClient") + "    async def get(self, u):\n        return await PRICES_BREAKER.call(lambda: self._client.get(u))\n", _OWN),
+        _SCENE.files(HEAD + CLASS.format("AsyncClient") + _GET, _OWN),
+        _SCENE.files(_BROUGHT + CLASS.format("AsyncClient") + "    async def get(self, u):\n        return await PRICES_BREAKER.call(lambda: self._client.get(u))\n", _OWN),
     ),
     Example(
         "the standard library, in a with",
-        _files("import urllib.request\n\n\nclass Prices:\n    def get(self, r):\n        with urllib.request.urlopen(r, timeout=3) as answer:\n            return answer.read()\n"),
-        _files("import urllib.request\nfrom app.guards import PRICES_BREAKER\n\n\nclass Prices:\n    def get(self, r):\n"
+        _SCENE.files("import urllib.request\n\n\nclass Prices:\n    def get(self, r):\n        with urllib.request.urlopen(r, timeout=3) as answer:\n            return answer.read()\n"),
+        _SCENE.files("import urllib.request\nfrom app.guards import PRICES_BREAKER\n\n\nclass Prices:\n    def get(self, r):\n"
                "        with PRICES_BREAKER.call(lambda: urllib.request.urlopen(r, timeout=3)) as answer:\n            return answer.read()\n"),
     ),
-    _refused("no breaker is named", _GET, policy='[tool.regreen]\nbreaker-clients = ["app.prices.Prices"]\n'),
-    _refused("pybreaker around a coroutine", _GET),
-    _refused("a coroutine's breaker around a call of a thread", _THREAD, _OWN, kind="Client"),
-    _refused("purgatory as it is", _GET, "import purgatory\n\nPRICES_BREAKER = purgatory.AsyncCircuitBreakerFactory()\n"),
-    _refused("something else", _THREAD, "PRICES_BREAKER = make()\n", kind="Client"),
-    _refused("a stream, and a part that must stay", "    def get(self, u):\n        with self._client.stream('GET', u) as s:\n            s.read()\n"
+    _SCENE.refused("no breaker is named", _GET, policy='[tool.regreen]\nbreaker-clients = ["app.prices.Prices"]\n'),
+    _SCENE.refused("pybreaker around a coroutine", _GET),
+    _SCENE.refused("a coroutine's breaker around a call of a thread", _THREAD, _OWN, kind="Client"),
+    _SCENE.refused("purgatory as it is", _GET, "import purgatory\n\nPRICES_BREAKER = purgatory.AsyncCircuitBreakerFactory()\n"),
+    _SCENE.refused("something else", _THREAD, "PRICES_BREAKER = make()\n", kind="Client"),
+    _SCENE.refused("a stream, and a part that must stay", "    def get(self, u):\n        with self._client.stream('GET', u) as s:\n            s.read()\n"
              "        self._client.get(v := u)\n", kind="Client"),
     Example("a breaker already", _DONE, _DONE),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from regreen.facts.libraries.names import FunctionNode
 from regreen.facts.source import Index
 from regreen.model import Example, Finding, Proposal, Risk, Safety, Undo
 from regreen.policy import Policy
+from remedies.guarding.examples import CLASS, HEAD, Scene
 
 ID: Final = "code.limit-client"
 CHECK: Final = "code.external-calls-bounded"
@@ -111,49 +112,38 @@ _GUARDS: Final = (
     "from pyrate_limiter import Duration, Limiter, Rate\n\nPRICES_LIMITER = Limiter(Rate(20, Duration.SECOND))\n"
 )
 _POLICY: Final = '[tool.regreen]\nlimited-clients = ["app.prices.Prices -> app.guards.PRICES_LIMITER"]\n'
-_HEAD: Final = "import httpx\n\n\n"
 _BROUGHT: Final = "import httpx\nfrom app.guards import PRICES_LIMITER\n\n\n"
-_CLASS: Final = "class Prices:\n    def __init__(self, client: httpx.{}):\n        self._client = client\n\n"
-
-
-def _files(text: str, guards: str = _GUARDS, policy: str = _POLICY) -> dict[str, str]:
-    return {"app/__init__.py": "", "app/guards.py": guards, "app/prices.py": text, "pyproject.toml": policy}
-
-
-def _refused(title: str, body: str, guards: str = _GUARDS, policy: str = _POLICY, kind: str = "AsyncClient") -> Example:
-    return Example(title, _files(_HEAD + _CLASS.format(kind) + body, guards, policy), refuses=True)
-
-
-_DONE: Final = _files(
+_SCENE: Final = Scene(_GUARDS, _POLICY)
+_DONE: Final = _SCENE.files(
     _BROUGHT
-    + _CLASS.format("Client")
+    + CLASS.format("Client")
     + '    def get(self, u):\n        PRICES_LIMITER.try_acquire("p")\n        return self._client.get(u)\n'
 )
 
 EXAMPLES: Final = (
     Example(
         "awaited, over lines",
-        _files(_HEAD + _CLASS.format("AsyncClient") + "    async def get(self, u):\n        # ä\n        answer = await self._client.get(\n            u,\n        )\n        return answer\n"),
-        _files(_BROUGHT + _CLASS.format("AsyncClient") + '    async def get(self, u):\n        # ä\n        await PRICES_LIMITER.try_acquire_async("prices.Prices")\n'
+        _SCENE.files(HEAD + CLASS.format("AsyncClient") + "    async def get(self, u):\n        # ä\n        answer = await self._client.get(\n            u,\n        )\n        return answer\n"),
+        _SCENE.files(_BROUGHT + CLASS.format("AsyncClient") + '    async def get(self, u):\n        # ä\n        await PRICES_LIMITER.try_acquire_async("prices.Prices")\n'
                "        answer = await self._client.get(\n            u,\n        )\n        return answer\n"),
     ),
     Example(
         "in threads, twice",
-        _files(_HEAD + _CLASS.format("Client") + "    def get(self, u):\n        if self._client.get(u).is_error:\n            return None\n        return self._client.get(u).json()\n"),
-        _files(_BROUGHT + _CLASS.format("Client") + '    def get(self, u):\n        PRICES_LIMITER.try_acquire("prices.Prices")\n        if self._client.get(u).is_error:\n            return None\n'
+        _SCENE.files(HEAD + CLASS.format("Client") + "    def get(self, u):\n        if self._client.get(u).is_error:\n            return None\n        return self._client.get(u).json()\n"),
+        _SCENE.files(_BROUGHT + CLASS.format("Client") + '    def get(self, u):\n        PRICES_LIMITER.try_acquire("prices.Prices")\n        if self._client.get(u).is_error:\n            return None\n'
                '        PRICES_LIMITER.try_acquire("prices.Prices")\n        return self._client.get(u).json()\n'),
     ),
     Example(
         "aiolimiter",
-        _files(_HEAD + _CLASS.format("AsyncClient") + "    async def get(self, u):\n        return await self._client.get(u)\n", "import aiolimiter\n\nPRICES_LIMITER = aiolimiter.AsyncLimiter(9)\n"),
-        _files(_BROUGHT + _CLASS.format("AsyncClient") + "    async def get(self, u):\n        await PRICES_LIMITER.acquire()\n        return await self._client.get(u)\n", "import aiolimiter\n\nPRICES_LIMITER = aiolimiter.AsyncLimiter(9)\n"),
+        _SCENE.files(HEAD + CLASS.format("AsyncClient") + "    async def get(self, u):\n        return await self._client.get(u)\n", "import aiolimiter\n\nPRICES_LIMITER = aiolimiter.AsyncLimiter(9)\n"),
+        _SCENE.files(_BROUGHT + CLASS.format("AsyncClient") + "    async def get(self, u):\n        await PRICES_LIMITER.acquire()\n        return await self._client.get(u)\n", "import aiolimiter\n\nPRICES_LIMITER = aiolimiter.AsyncLimiter(9)\n"),
     ),
-    _refused("no limiter is named", "    async def get(self, u):\n        return await self._client.get(u)\n", policy='[tool.regreen]\nlimited-clients = ["app.prices.Prices"]\n'),
-    _refused("the limiter is not there", "    async def get(self, u):\n        return await self._client.get(u)\n", guards="X = 1\n"),
-    _refused("a limiter of one's own", "    async def get(self, u):\n        return await self._client.get(u)\n", guards="PRICES_LIMITER = OurLimiter(3)\n"),
-    _refused("many times, perhaps, and beside another",
+    _SCENE.refused("no limiter is named", "    async def get(self, u):\n        return await self._client.get(u)\n", policy='[tool.regreen]\nlimited-clients = ["app.prices.Prices"]\n'),
+    _SCENE.refused("the limiter is not there", "    async def get(self, u):\n        return await self._client.get(u)\n", guards="X = 1\n"),
+    _SCENE.refused("a limiter of one's own", "    async def get(self, u):\n        return await self._client.get(u)\n", guards="PRICES_LIMITER = OurLimiter(3)\n"),
+    _SCENE.refused("many times, perhaps, and beside another",
              "    def get(self, us, x):\n        a = [self._client.get(u) for u in us]\n        b = x and self._client.get(x)\n        while self._client.get(x): pass\n"
              "        if x: self._client.get(x)\n        if x:\n            pass\n        elif self._client.get(x):\n            pass\n", kind="Client"),
-    _refused("aiolimiter in threads", "    def get(self, u):\n        return self._client.get(u)\n", "import aiolimiter\n\nPRICES_LIMITER = aiolimiter.AsyncLimiter(9)\n", kind="Client"),
+    _SCENE.refused("aiolimiter in threads", "    def get(self, u):\n        return self._client.get(u)\n", "import aiolimiter\n\nPRICES_LIMITER = aiolimiter.AsyncLimiter(9)\n", kind="Client"),
     Example("a limiter already", _DONE, _DONE),
 )  # fmt: skip

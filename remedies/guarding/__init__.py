@@ -1,0 +1,1 @@
+"""What the remedies that put a client behind something of the tree share."""
